@@ -1,0 +1,8 @@
+"""Measured, never timed in a test: each figure as a ratio to its limit, taken in the same run.
+
+    signatures   packets' signatures checked per second, against `openssl speed`
+    landing      from the broker to committed rows, against COPY of the same rows
+    pricing      readings matched and priced per second, against one plain pass over the same frame
+
+`make bench` runs all; `python -m benchmarks signatures` one.
+"""

@@ -1,0 +1,185 @@
+"""`v2g`: the command line. Heavy parts are imported by the command that needs them."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+
+from cli import packet
+from cli.output import fail, show_json
+
+app = typer.Typer(
+    help="Settle vehicle-to-grid energy: signed packets in, verified payouts out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(packet.app, name="packet")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Database = Annotated[
+    str,
+    typer.Option(
+        envvar="V2G_DATABASE_URL",
+        help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
+    ),
+]
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """Print the version."""
+    number = installed_version("v2g-settlement")
+    show_json({"version": number}) if json else typer.echo(f"v2g-settlement {number}")
+
+
+@app.command()
+def migrate(
+    database: Database,
+    revision: Annotated[str, typer.Option(help="Migrate up to this revision.")] = "head",
+) -> None:
+    """Create or update tables, roles and rights. Needs an administrator's connection."""
+    from storage.engine import StorageError
+    from storage.migrate import migrate as run
+
+    try:
+        run(database, revision=revision)
+    except StorageError as error:
+        raise fail(str(error), status=1) from error
+    typer.echo(f"the database is at revision {revision}")
+
+
+@app.command()
+def settle(
+    database: Database,
+    since: Annotated[
+        str, typer.Option("--from", help="Start, with its zone: 2026-07-01T16:00:00Z.")
+    ] = "",
+    until: Annotated[str, typer.Option("--to", help="End, with its zone; not included.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compute and show, book nothing.")
+    ] = False,
+    release: Annotated[
+        str,
+        typer.Option(help="Settle a period that its quality would hold; say why, it is recorded."),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Judge what has landed, check its quality, and settle a period.
+
+    Without --from and --to, settles what is due. The same steps as the flow settle_period, without
+    Prefect. Exit 0 when settled, 1 when held or failed, 2 on a period that cannot be read.
+    """
+    from cli.summaries import show_settled
+    from settlement.periods import Period
+    from storage.engine import StorageError
+    from tasks.judge import judge_packets
+    from tasks.quality import check_quality
+    from tasks.settings import Settings
+    from tasks.settle import due_period, settle_period
+
+    if bool(since) != bool(until):
+        raise fail(
+            "--from and --to go together; give both, or neither to settle what is due", status=2
+        )
+    try:
+        settings = Settings(database_url=database)
+        asked = Period.parse(since, until) if since else None
+        if judge_packets(database, clock=_now, threads=settings.judge_threads).busy:
+            raise fail(
+                "another process is judging what has landed; run again when it has ended", status=1
+            )
+        period = asked or due_period(database, now=_now(), grace=settings.settle_grace)
+        if period is None:
+            show_json({"state": "nothing_due"}) if json else typer.echo("nothing is due")
+            return
+        quality = check_quality(database, period, now=_now())
+        hold = "" if release else quality.hold
+        summary = settle_period(
+            database, period, known_at=_now(), dry_run=dry_run, hold=hold, released=release
+        )
+    except ValueError as error:
+        raise fail(f"{error}", status=2) from error
+    except StorageError as error:
+        raise fail(f"{error}", status=1) from error
+    if json:
+        show_json(asdict(summary))
+    else:
+        show_settled(summary)
+    if summary.state == "held":
+        raise fail(f"held: {summary.reason}", status=1)
+
+
+@app.command()
+def post(
+    database: Database,
+    until_empty: Annotated[
+        bool,
+        typer.Option("--until-empty", help="Go on until nothing is open, for at most an hour."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Post booked settlements to the clearinghouse, each exactly once in effect.
+
+    Takes V2G_CLEARINGHOUSE_URL and V2G_CLEARINGHOUSE_TOKEN_FILE from the environment. Safe to stop
+    and to run twice at once. Exit 0 when nothing is open any more, 1 when something is.
+    """
+    from random import SystemRandom
+
+    from cli.summaries import show_posted
+    from storage.engine import StorageError
+    from tasks.post import post_pending
+    from tasks.settings import Settings, clearinghouse_of
+
+    try:
+        settings = Settings(database_url=database)
+        summary = post_pending(
+            database,
+            clearinghouse_of(settings),
+            clock=_now,
+            random=SystemRandom(),
+            limit=settings.post_limit,
+            until_empty=until_empty,
+            deadline_s=3600.0,
+        )
+    except StorageError as error:
+        raise fail(f"{error}", status=1) from error
+    except ValueError as error:
+        raise fail(f"{error}", status=2) from error
+    if json:
+        show_json(asdict(summary))
+    else:
+        show_posted(summary)
+    if summary.open or summary.parked:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Leave UI, API and daemon up until Ctrl-C, and print their addresses."
+        ),
+    ] = False,
+    evses: Annotated[int, typer.Option(min=4, max=5000, help="Chargers in the fleet.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 7,
+) -> None:
+    """Settle an evening of a simulated fleet, for real, on embedded parts.
+
+    Starts PostgreSQL, an MQTT broker, Prefect and the simulators on free loopback ports, with all
+    data under .demo/, and stops them again. Exit 0 when every check at the end holds.
+    """
+    from cli.demo.run import run
+
+    raise typer.Exit(run(keep=keep, evses=evses, seed=seed))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    app()

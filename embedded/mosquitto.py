@@ -1,0 +1,215 @@
+"""Mosquitto: where its program is, and the settings under which it loses nothing.
+
+The program is the installed one, else Debian's package unpacked into the cache with the libraries
+that the machine lacks. The broker runs without root's rights from its first instruction, so it
+needs no ``user`` setting; all paths in its settings are relative to the folder in which it is started.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from embedded import debian
+from embedded.errors import BrokerUnavailableError, PackageFetchError
+from embedded.failures import Failures
+from embedded.places import placed
+from embedded.processes import Supervised
+
+FETCH_DEADLINE_S: Final = 90.0
+_VERSION_DEADLINE_S: Final = 20.0
+_NOT_IN_LIBRARY_PATHS: Final = ":;$="
+"""LD_LIBRARY_PATH is divided at the first two, the third begins a token (ld.so(8)); env(1) takes
+what holds the last for a variable, not for a program."""
+_INSTALLED: Final = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
+"""Debian installs it where an ordinary user's PATH does not look."""
+
+SETTINGS: Final = """\
+listener {port} 127.0.0.1
+allow_anonymous false
+password_file passwords
+acl_file acl
+max_connections 4096
+
+# What was acknowledged is on disk within a second; with the defaults a broker that is killed forgets
+# all of it. Not autosave_on_changes: it writes the whole state on every single change.
+persistence true
+persistence_location state/
+autosave_on_changes false
+autosave_interval 1
+
+# A subscriber's batch must fit between two acknowledgements; its own receive maximum bounds it.
+max_inflight_messages 0
+# What waits for a subscriber that is away is bounded by bytes, not by a number of messages.
+max_queued_messages 0
+max_queued_bytes 268435456
+# A session that nobody takes up again is dropped in the end.
+persistent_client_expiration 1m
+
+# A packet has a few hundred bytes.
+message_size_limit 65536
+max_packet_size 131072
+
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+log_timestamp_format %Y-%m-%dT%H:%M:%S
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mosquitto:
+    """The program, ``libraries`` it needs beside the machine's own (or none), its version."""
+
+    program: Path
+    libraries: Path | None
+    version: str
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line. The libraries are for the program alone, not for what starts it."""
+        program = [str(self.program), *arguments]
+        if self.libraries is None:
+            return program
+        return ["env", f"LD_LIBRARY_PATH={self.libraries}", *program]
+
+
+def find(cache: Path, *, user: int | None) -> Mosquitto:
+    """The installed program, else the one in ``cache``, else fetch it into ``cache``.
+
+    Raises:
+        BrokerUnavailableError: it cannot be had; the reason is in plain words.
+    """
+    for path in (shutil.which("mosquitto"), *_INSTALLED):
+        if path is not None and Path(path).exists():
+            return _checked(Path(path), None)
+    system = debian.release()
+    name = "-".join([system.get("ID", "unknown"), system.get("VERSION_ID", ""), os.uname().machine])
+    root = cache.absolute() / "mosquitto" / name
+    if not root.exists():
+        _fetch(root)
+    key = hashlib.sha256((root / "packages").read_bytes()).hexdigest()
+    unpacked = placed(root, ["usr"], key, user=user, forbidden=_NOT_IN_LIBRARY_PATHS) / "usr"
+    libraries = next(unpacked.glob("lib/*-linux-*"), unpacked / "lib")
+    return _checked(unpacked / "sbin" / "mosquitto", libraries)
+
+
+def _checked(program: Path, libraries: Path | None) -> Mosquitto:
+    candidate = Mosquitto(program, libraries, "")
+    try:
+        done = subprocess.run(
+            candidate.command("-h"),
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_DEADLINE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BrokerUnavailableError(f"{program} does not run: {error}") from error
+    found = re.search(r"mosquitto version (\S+)", done.stdout)
+    if found is None:
+        raise BrokerUnavailableError(f"{program} does not run: {done.stderr.strip()[:300]}")
+    return Mosquitto(program, libraries, found.group(1))
+
+
+def _fetch(root: Path) -> None:
+    """Fetch the package and unpack it as ``root``; several processes may do so at once."""
+    failures = Failures(root)
+    if (reason := failures.recent()) is not None:
+        raise BrokerUnavailableError(reason)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=root.parent) as name:
+        unfinished = Path(name)
+        try:
+            debian.needs()
+            apt = debian.Apt(unfinished / "apt", give_up_at=time.monotonic() + FETCH_DEADLINE_S)
+            apt.update()
+            debs = apt.download_with_missing("mosquitto")
+            apt.unpack(debs, unfinished / "root")
+        except PackageFetchError as error:
+            reason = f"mosquitto is not installed, and {error}"
+            failures.remember(reason)
+            raise BrokerUnavailableError(reason) from error
+        _flatten(unfinished / "root")
+        packages = "".join(f"{deb.name}\n" for deb in debs)
+        (unfinished / "root" / "packages").write_text(packages, encoding="utf-8")
+        try:
+            (unfinished / "root").rename(root)
+        except OSError:  # another process was faster
+            if not root.exists():
+                raise
+
+
+def _flatten(root: Path) -> None:
+    """Older packages still carry /lib beside /usr/lib; all libraries go to the latter."""
+    for folder in root.glob("lib/*-linux-*"):
+        target = root / "usr" / "lib" / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            shutil.move(file, target / file.name)
+
+
+def prepare(
+    mosquitto: Mosquitto,
+    folder: Path,
+    *,
+    port: int,
+    accounts: Mapping[str, str],
+    rules: Mapping[str, Sequence[tuple[str, str]]],
+    log: Path,
+    user: int | None,
+) -> Supervised:
+    """Write the settings into ``folder`` and return the process, not yet started.
+
+    ``accounts`` are passwords by name; ``rules``, by name, pairs of "read" or "write" and a topic.
+    """
+    (folder / "mosquitto.conf").write_text(SETTINGS.format(port=port), encoding="utf-8")
+    lines = [
+        line
+        for name, permitted in rules.items()
+        for line in (f"user {name}", *(f"topic {verb} {topic}" for verb, topic in permitted), "")
+    ]
+    _write_private(folder / "acl", "\n".join(lines), user)
+    passwords = "".join(f"{name}:{_hashed(word)}\n" for name, word in accounts.items())
+    _write_private(folder / "passwords", passwords, user)
+    state = folder / "state"
+    state.mkdir(mode=0o700, exist_ok=True)
+    if user is not None:
+        os.chown(state, user, user)
+    return Supervised(
+        "mosquitto",
+        mosquitto.command("-c", "mosquitto.conf"),
+        log=log,
+        environment={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+        folder=folder,
+        user=user,
+    )
+
+
+def _write_private(path: Path, text: str, user: int | None) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if user is not None:
+            os.fchown(descriptor, user, user)
+        file.write(text)
+
+
+def _hashed(password: str) -> str:
+    """As mosquitto_passwd(1) writes it: type 7, PBKDF2-HMAC-SHA512.
+
+    Few iterations: the passwords are 256 random bits, and nobody guesses those from any hash.
+    """
+    iterations, salt = 101, secrets.token_bytes(12)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, dklen=64)
+    encoded = [base64.b64encode(part).decode() for part in (salt, digest)]
+    return f"$7${iterations}${encoded[0]}${encoded[1]}"

@@ -1,0 +1,13 @@
+"""6 CONDUCT: sentences: which step follows which, and how a run ends.
+
+Where do I go to…
+    …see how a period comes to be settled?              flows.settle_period
+    …see how what is booked reaches the clearinghouse?  flows.post_pending
+    …see how events and prices come in?                 flows.sync_grid_events
+    …see what runs when?                                prefect.yaml
+    …put that on a Prefect server, and be sure of it?   flows.deploy, flows.deployed, flows.zombies
+
+A flow calls steps of ``tasks.prefect_tasks`` and decides nothing that the database does not know. A
+scheduled run asks what is due; it never settles "its slot", so late, doubled and missed runs do no
+harm.
+"""

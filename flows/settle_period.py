@@ -1,0 +1,61 @@
+"""Settle what is due, or one period by hand."""
+
+from datetime import datetime
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from tasks import prefect_tasks as steps
+from tasks import words
+
+
+def run_name() -> str:
+    """The run's name in the UI: its period where it was given, else when it was scheduled."""
+    start, end = (flow_run.parameters.get(name) for name in ("start", "end"))
+    if isinstance(start, datetime) and isinstance(end, datetime):
+        return f"settle {start.isoformat()}/{end.isoformat()}"
+    return f"settle what is due at {flow_run.scheduled_start_time:%Y-%m-%dT%H:%MZ}"
+
+
+@flow(name="settle-period", flow_run_name=run_name, persist_result=False)
+def settle_period(
+    start: datetime | None = None, end: datetime | None = None, *, dry_run: bool = False
+) -> State:
+    """Settle a period: judge what has landed, doubt it, settle it.
+
+    With neither start nor end, everything is settled that is due: from the end of the last settled
+    period until shortly ago. With both, that period is settled, again if it was settled before:
+    what has changed since is booked as an adjustment.
+
+    Args:
+        start: Start of the period, with its time zone. It belongs to the period.
+        end: End of the period, with its time zone. It does not belong to the period.
+        dry_run: Compute and report, book nothing.
+    """
+    log = get_run_logger()
+    judged = steps.judge()
+    log.info("judged %d packets: %d are readings", judged.packets, judged.readings)
+
+    period = steps.choose_period(start, end)
+    if period is None:
+        return Completed(name="NothingDue", message="Everything that is due is settled.")
+
+    quality = steps.doubt(period)
+    if quality.hold:
+        log.error("%s is held: %s", period, quality.hold)
+
+    summary = steps.settle(period, hold=quality.hold, dry_run=dry_run)
+    steps.publish_settled(summary, quality)
+    return Completed(name=_ending(summary.state, summary.held), message=words.settled(summary))
+
+
+def _ending(state: str, held: int) -> str:
+    match state:
+        case "held":
+            return "HeldByQuality"
+        case "dry_run":
+            return "DryRun"
+        case _:
+            return "PartlyHeld" if held else "Settled"

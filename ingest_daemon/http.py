@@ -1,0 +1,248 @@
+"""The HTTP intake: single packets and batches of them, answered when they are committed.
+
+    POST /v1/packets         application/jose      one packet             200 208 400 409
+    POST /v1/packets/batch   application/x-ndjson  one packet per line    200, and a status per item
+    GET  /healthz            the process answers
+    GET  /readyz             a packet that comes now will be stored (200), or not (503)
+    GET  /metrics            Prometheus, with the token
+
+Every refusal is JSON that says what is wrong, where, what was expected and what to do (401, 408,
+413, 415, 503). Sending the same request again is always right: landing is idempotent.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingest_daemon import http_door as door
+from ingest_daemon import metrics as figures
+from ingest_daemon.buffer import Buffer, Held, Room
+from ingest_daemon.health import Health
+from ingest_daemon.http_answers import BAD, Answer, answer, problem
+from ingest_daemon.metrics import Metrics
+from ingest_daemon.settings import BATCH_BODY_MAX_BYTES, BATCH_PACKETS_MAX, PACKET_CEILING_BYTES
+from storage.landing import Arrival, Outcome
+
+logger = logging.getLogger(__name__)
+
+SINGLE: Final = "application/jose"  # RFC 7515 §9.2.1
+BATCH: Final = "application/x-ndjson"
+BATCHES_AT_ONCE: Final = 4
+"""Uploads whose bodies may be in memory at the same time: 4 × 4 MiB."""
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Upload:
+    """The packets of one request on their way; ``done`` is set when all are committed."""
+
+    asks_conflicts = True
+
+    def __init__(self, packets: Sequence[bytes]) -> None:
+        self.packets = packets
+        self.answers: list[Answer | None] = [None] * len(packets)
+        self.done = asyncio.Event()
+        self._left = len(packets)
+        self._loop = asyncio.get_running_loop()
+
+    def landed(self, tokens: Sequence[int]) -> None:
+        """Never called: it asks for conflicts."""
+        raise NotImplementedError
+
+    def answer(self, token: int, outcome: Outcome | None, *, conflict: bool) -> None:
+        """Called by the landing thread, once per packet."""
+        if outcome is not None:
+            self.answers[token] = answer(self.packets[token], outcome, conflict=conflict)
+        self._left -= 1
+        if self._left == 0:
+            with contextlib.suppress(RuntimeError):  # the server has stopped: nobody waits any more
+                self._loop.call_soon_threadsafe(self.done.set)
+
+
+class Intake:
+    """The routes, and what they share."""
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        room: Room,
+        *,
+        token: str,
+        health: Health,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        answer_within_s: float,
+    ) -> None:
+        self._buffer = buffer
+        self._room = room
+        self._token = token
+        self._health = health
+        self._metrics = metrics
+        self._now = now
+        self._answer_within_s = answer_within_s
+        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+
+    def app(self) -> Starlette:
+        """The application, ready to be served."""
+        return Starlette(
+            routes=[
+                Route("/v1/packets", self._guarded(self._single), methods=["POST"]),
+                Route("/v1/packets/batch", self._guarded(self._batch), methods=["POST"]),
+                Route("/metrics", self._guarded(self._figures), methods=["GET"]),
+                Route("/healthz", self._healthz, methods=["GET"]),
+                Route("/readyz", self._readyz, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: self._no_route, Exception: self._broken},
+        )
+
+    def _guarded(self, handler: _Handler) -> _Handler:
+        async def guarded(request: Request) -> Response:
+            try:
+                door.require_token(request, self._token)
+                return await handler(request)
+            except door.Refused as refused:
+                self._metrics.refused.labels(status=str(refused.status)).inc()
+                return _json(refused.status, refused.body, refused.headers)
+            except ClientDisconnect:
+                return Response(status_code=499)  # nobody reads it; the number is nginx's
+
+        return guarded
+
+    async def _single(self, request: Request) -> Response:
+        door.require_type(request, SINGLE)
+        body = await door.read_body(request, bytes_max=PACKET_CEILING_BYTES)
+        # A line end after the packet belongs to the file it was sent from.
+        [(status, content)] = await self._land([body.removesuffix(b"\n").removesuffix(b"\r")])
+        return _json(status, content)
+
+    async def _batch(self, request: Request) -> Response:
+        door.require_type(request, BATCH)
+        if self._batches.locked():
+            raise door.come_again(f"{BATCHES_AT_ONCE} batches are being read")
+        async with self._batches:
+            body = await door.read_body(request, bytes_max=BATCH_BODY_MAX_BYTES)
+            lines = body.removesuffix(b"\n").split(b"\n") if body else []
+            del body
+            if len(lines) > BATCH_PACKETS_MAX:
+                raise door.too_large(
+                    "body", f"{len(lines)} lines", f"at most {BATCH_PACKETS_MAX} packets"
+                )
+            answers: list[Answer | None] = [None] * len(lines)
+            good: dict[int, bytes] = {}
+            for index, line in enumerate(lines):
+                packet = line.removesuffix(b"\r")
+                if 0 < len(packet) <= PACKET_CEILING_BYTES:
+                    good[index] = packet
+                else:
+                    answers[index] = _no_packet(packet)
+            for index, one in zip(good, await self._land(list(good.values())), strict=True):
+                answers[index] = one
+        items = [
+            {"index": index, "status": one[0], **one[1]}
+            for index, one in enumerate(answers)
+            if one is not None
+        ]
+        return _json(200, {"items": items})
+
+    async def _land(self, packets: Sequence[bytes]) -> list[Answer]:
+        """Hand over and wait for the commit. Raises Refused: 503."""
+        if not packets:
+            return []
+        upload = Upload(packets)
+        received_at = self._now()
+        held = [
+            Held(Arrival(packet, received_at, "http"), upload, token, self._room)
+            for token, packet in enumerate(packets)
+        ]
+        if not self._buffer.offer(held, self._room):
+            raise door.come_again("no room: packets wait for the database")
+        try:
+            async with asyncio.timeout(self._answer_within_s):
+                await upload.done.wait()
+        except TimeoutError as error:
+            raise door.come_again(f"not committed within {self._answer_within_s:g} s") from error
+        answers = [one for one in upload.answers if one is not None]
+        if len(answers) != len(packets):
+            raise door.come_again(
+                "committed, but the database went away before it could be compared"
+            )
+        return answers
+
+    async def _figures(self, _request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"Content-Type": figures.CONTENT_TYPE})
+
+    async def _healthz(self, _request: Request) -> Response:
+        return _json(200, {"state": "alive"})
+
+    async def _readyz(self, request: Request) -> Response:
+        """Which part is down is for everybody, what it said only for those who have the token."""
+        insider = door.has_token(request, self._token)
+        checks = {
+            part: {"up": check.up, **({"detail": check.detail} if insider else {})}
+            for part, check in self._health.checks().items()
+        }
+        ready = all(check["up"] for check in checks.values())
+        return _json(
+            200 if ready else 503, {"state": "ready" if ready else "not_ready", "checks": checks}
+        )
+
+    async def _no_route(self, request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = error.headers if isinstance(error, HTTPException) else None
+        self._metrics.refused.labels(status=str(status)).inc()
+        expected = (
+            "POST /v1/packets, POST /v1/packets/batch, GET /healthz, GET /readyz, GET /metrics"
+        )
+        found = f"{request.method} {request.url.path[:80]}"
+        return _json(
+            status,
+            problem(
+                "NO_SUCH_ROUTE",
+                where="request line",
+                found=found,
+                expected=expected,
+                do="use one of these",
+            ),
+            headers,
+        )
+
+    async def _broken(self, _request: Request, _error: Exception) -> Response:
+        # The server logs the traceback; the client learns only what to do.
+        return _json(
+            500,
+            problem(
+                "INTERNAL",
+                where="this service",
+                found="an error of ours",
+                expected="an answer",
+                do="send the same request again",
+            ),
+        )
+
+
+def _no_packet(line: bytes) -> Answer:
+    found = f"{len(line)} bytes" if line else "an empty line"
+    body = problem(
+        "unreadable",
+        where="packet",
+        found=found,
+        expected=f"1 to {PACKET_CEILING_BYTES} bytes per line",
+        do="correct it; it was not stored",
+    )
+    return BAD, {"state": "refused", **body}
+
+
+def _json(status: int, body: object, headers: Any = None) -> Response:
+    content = json.dumps(body, separators=(",", ":")).encode()
+    always = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(content, status_code=status, headers={**always, **(headers or {})})

@@ -1,0 +1,117 @@
+"""What is measured, for Prometheus: one registry per daemon, nothing global.
+
+Counters count packets whose transaction has committed; what has not committed is depth and lag.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from ingest_daemon.buffer import Buffer
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS: Final = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000)
+
+
+class Metrics:
+    """All figures of one daemon.
+
+    Args:
+        buffer: asked for its depth whenever the figures are read.
+        now: the clock against which the lag is measured.
+        aside_kinds: every reason for which a packet may be set aside, so that each has its figure
+            from the start, at zero.
+    """
+
+    def __init__(
+        self, buffer: Buffer, *, now: Callable[[], datetime], aside_kinds: Iterable[str] = ()
+    ) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        ProcessCollector(registry=registry)
+        self.landed = Counter(
+            "v2g_ingest_landed_packets", "Packets committed for the first time.", registry=registry
+        )
+        self.duplicates = Counter(
+            "v2g_ingest_duplicate_packets",
+            "Packets that had been committed before.",
+            registry=registry,
+        )
+        self.aside = Counter(
+            "v2g_ingest_aside_packets",
+            "Packets kept as evidence, by the reason why they cannot be judged.",
+            ["reason"],
+            registry=registry,
+        )
+        for kind in aside_kinds:
+            self.aside.labels(reason=kind)
+        self.refused = Counter(
+            "v2g_ingest_refused_requests",
+            "HTTP requests refused, by status.",
+            ["status"],
+            registry=registry,
+        )
+        self.batch_seconds = Histogram(
+            "v2g_ingest_batch_seconds",
+            "Seconds from handing a batch to the database to its COMMIT.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "v2g_ingest_batch_rows",
+            "Packets per committed batch.",
+            buckets=_ROWS,
+            registry=registry,
+        )
+        self.signed_age = Gauge(
+            "v2g_ingest_signed_age_seconds",
+            "Commit time of the last batch minus the newest signed time in it.",
+            registry=registry,
+        )
+        self.landing_failures = Counter(
+            "v2g_ingest_landing_failures", "Batches that had to be tried again.", registry=registry
+        )
+        self.database_up = Gauge(
+            "v2g_ingest_database_up", "1 when the database answered last time.", registry=registry
+        )
+        self.mqtt_connected = Gauge(
+            "v2g_ingest_mqtt_connected", "1 while subscribed at the broker.", registry=registry
+        )
+        self.mqtt_connects = Counter(
+            "v2g_ingest_mqtt_connects",
+            "Subscriptions made; one, plus reconnects.",
+            registry=registry,
+        )
+        self.mqtt_sessions_lost = Counter(
+            "v2g_ingest_mqtt_sessions_lost",
+            "Reconnects at which the broker had forgotten the session, and what it held for us.",
+            registry=registry,
+        )
+        depth_packets = Gauge(
+            "v2g_ingest_queue_packets",
+            "Packets held in memory, not yet committed.",
+            registry=registry,
+        )
+        depth_packets.set_function(lambda: buffer.depth().packets)
+        depth_bytes = Gauge("v2g_ingest_queue_bytes", "Bytes of those packets.", registry=registry)
+        depth_bytes.set_function(lambda: buffer.depth().bytes)
+
+        def lag() -> float:
+            oldest = buffer.depth().oldest_received_at
+            return 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
+
+        lag_seconds = Gauge(
+            "v2g_ingest_lag_seconds",
+            "For how long the oldest packet in memory has waited for its commit; 0 when none waits.",
+            registry=registry,
+        )
+        lag_seconds.set_function(lag)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text format 0.0.4."""
+        return generate_latest(self._registry)

@@ -1,0 +1,17 @@
+"""4 DECIDE: the rules of settlement, frame in, frame out.
+
+Where do I go to…
+    …see the columns of every frame, their units and limits?   settlement.schemas
+    …see every reason why a packet or a kWh is not paid?       settlement.reasons
+    …decode a packet?                                          settlement.packets
+    …see how a packet is judged?                               settlement.verdicts
+    …read or change a tariff's rules?                          settlement.programs
+    …see which energy falls into which window?                 settlement.matching
+    …follow the money of one line?                             settlement.pricing
+    …see what is booked, and under which id?                   settlement.booking
+    …see what is sent to the clearinghouse, and what its
+     answers mean?                                             settlement.posting
+
+Nothing here reads a clock, a socket, a file or a database: now, keys, prices and frames are
+arguments. Discharge (export to the grid) is positive everywhere.
+"""

@@ -1,0 +1,78 @@
+"""What quarantined packets claim, and what it would have been worth had they been verified."""
+
+from typing import Final
+
+import polars as pl
+
+from settlement.bounds import assert_fits
+from settlement.matching import Grid, divide_over, would_have_been
+from settlement.periods import Period
+from settlement.timeline import Place
+
+SCHEMA: Final = pl.Schema(
+    {
+        "reason": pl.String(),
+        "packets": pl.Int64(),
+        "energy_milliwh": pl.Int64(),
+        "would_have_been_micros": pl.Int64(),
+    }
+)
+
+
+def worth(claims: pl.DataFrame, grid: Grid, period: Period) -> pl.DataFrame:
+    """Quarantined packets by reason.
+
+    Args:
+        claims: reason, vehicle_id, evse_id, started_at, ended_at, energy_milliwh; the last null
+            where a packet's claim cannot be read.
+        grid: events, prices, contracts, programs.
+        period: the run's period.
+
+    Returns:
+        ``SCHEMA``, sorted by reason. The energy is what is claimed; the money is energy × price ×
+        contract rate for the part inside events, 0 for the part outside.
+    """
+    counted = claims.group_by("reason").agg(
+        packets=pl.len().cast(pl.Int64), energy_milliwh=pl.col("energy_milliwh").sum()
+    )
+    usable = claims.filter(
+        (pl.col("energy_milliwh") > 0) & (pl.col("started_at") < pl.col("ended_at"))
+    )
+    parts = [
+        _priced(usable, grid, name, vehicles, period) for name, vehicles in grid.homes().items()
+    ]
+    if not parts:
+        return (
+            counted.with_columns(would_have_been_micros=0)
+            .cast(SCHEMA)
+            .select(SCHEMA.names())
+            .sort("reason")
+        )
+    money = pl.concat(parts).group_by("reason").agg(pl.col("would_have_been_micros").sum())
+    return (
+        counted.join(money, on="reason", how="left")
+        .with_columns(pl.col("would_have_been_micros").fill_null(0))
+        .select(SCHEMA.names())
+        .cast(SCHEMA)
+        .sort("reason")
+    )
+
+
+def _priced(
+    usable: pl.DataFrame, grid: Grid, program: str, vehicles: list[str], period: Period
+) -> pl.DataFrame:
+    cells = grid.timeline(program, period)
+    rates = (
+        grid.contracts.filter(pl.col("program") == program)
+        .group_by("vehicle_id")
+        .agg(pl.col("incentive_rate_ppm").sort_by("valid_from").last())
+    )
+    mine = usable.lazy().filter(pl.col("vehicle_id").is_in(vehicles))
+    pieces = (
+        divide_over(mine, cells, ["reason", "vehicle_id"])
+        .join(cells, on="interval", how="left")
+        .filter(pl.col("place") == Place.EVENT)
+        .join(rates, on="vehicle_id", how="left")
+    )
+    assert_fits(pieces, ("energy_milliwh", "price_micros_per_kwh", "incentive_rate_ppm"))
+    return pieces.with_columns(would_have_been()).select("reason", "would_have_been_micros")

@@ -1,0 +1,92 @@
+"""Packets: signed bytes taken apart, one module per format, chosen by a cheap look at the bytes.
+
+``split`` gives the envelope (what was signed, by which key, with which signature) without believing
+any of it; ``identify`` gives what landing needs; ``read`` gives every field as exact integers.
+Whether the signature stands, and whether the values are permitted, is for ``settlement.verdicts``.
+"""
+
+from typing import Final, Protocol
+
+from settlement import units
+from settlement.packets import jws
+from settlement.packets.content import Content, Envelope, Identity, UnreadablePacketError
+
+__all__ = [
+    "FORMATS",
+    "Content",
+    "Envelope",
+    "Identity",
+    "PacketFormat",
+    "UnreadablePacketError",
+    "identify",
+    "read",
+    "split",
+]
+
+
+class PacketFormat(Protocol):
+    """What a module must offer to be a packet format."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a constant of the module
+        """How the format is called in envelopes and messages."""
+
+    def looks_like(self, packet: bytes) -> bool:
+        """A cheap look: could these bytes be of this format? Never raises."""
+
+    def split(self, packet: bytes) -> Envelope:
+        """The parts of the packet. Raises UnreadablePacketError."""
+
+    def identify(self, envelope: Envelope) -> Identity:
+        """Whose packet it is and of when, unverified. Raises UnreadablePacketError."""
+
+    def read(self, envelope: Envelope) -> Content:
+        """Every field, unverified. Raises UnreadablePacketError."""
+
+
+FORMATS: Final[tuple[PacketFormat, ...]] = (jws,)
+"""Tried in this order."""
+
+
+def split(packet: bytes) -> Envelope:
+    """Take a packet apart.
+
+    Raises:
+        UnreadablePacketError: too large, of no known format, or malformed.
+
+    >>> split(b"hello")
+    Traceback (most recent call last):
+    ...
+    settlement.packets.content.UnreadablePacketError: packet: neither of the known formats (jws); \
+expected a compact JWS (RFC 7515 §7.1)
+    """
+    if len(packet) > units.PACKET_MAX_BYTES:
+        raise UnreadablePacketError(
+            "packet", f"{len(packet)} bytes", f"at most {units.PACKET_MAX_BYTES} bytes"
+        )
+    for form in FORMATS:
+        if form.looks_like(packet):
+            return form.split(packet)
+    names = ", ".join(form.NAME for form in FORMATS)
+    raise UnreadablePacketError(
+        "packet", f"neither of the known formats ({names})", "a compact JWS (RFC 7515 §7.1)"
+    )
+
+
+def _format_of(envelope: Envelope) -> PacketFormat:
+    for form in FORMATS:
+        if envelope.format == form.NAME:
+            return form
+    raise UnreadablePacketError(
+        "packet", f"format {envelope.format!r}", ", ".join(f.NAME for f in FORMATS)
+    )
+
+
+def identify(envelope: Envelope) -> Identity:
+    """EVSE, epoch, sequence and signed time, unverified. Raises UnreadablePacketError."""
+    return _format_of(envelope).identify(envelope)
+
+
+def read(envelope: Envelope) -> Content:
+    """Every field as exact integers, unverified. Raises UnreadablePacketError."""
+    return _format_of(envelope).read(envelope)

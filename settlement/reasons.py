@@ -1,0 +1,78 @@
+"""Why a packet is not a reading, and why a kWh is not paid: two closed lists.
+
+The order of the members is their precedence: a packet that is wrong in several ways gets the first.
+A test shows that every member is documented and that the rules can produce it.
+"""
+
+from enum import StrEnum
+
+
+class PacketReason(StrEnum):
+    """Why a landed packet is quarantined. A packet has exactly one verdict: a reading, or one of these."""
+
+    UNREADABLE = "UNREADABLE"
+    """Not a packet of a known format: not three parts, not JSON, a field missing or of the wrong
+    type, a JSON name twice, NaN or Infinity, longer than 8 KiB."""
+    UNKNOWN_KEY = "UNKNOWN_KEY"
+    """The packet names a key that is not enrolled."""
+    KEY_NOT_VALID = "KEY_NOT_VALID"
+    """The key is revoked (and the packet came after that), expired, or not yet valid at the signed time."""
+    WRONG_ALGORITHM = "WRONG_ALGORITHM"
+    """The packet's header asks for another algorithm than the key's record fixes."""
+    BAD_SIGNATURE = "BAD_SIGNATURE"
+    """The signature does not stand over the received bytes."""
+    WRONG_DEVICE = "WRONG_DEVICE"
+    """The key belongs to another EVSE than the packet names."""
+    WRONG_TOPIC = "WRONG_TOPIC"
+    """It came on another EVSE's topic."""
+    VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
+    """A value outside its permitted range: a register that runs backwards, an interval that is empty
+    or longer than an hour, a position that is not on earth, more energy than a reading may hold."""
+    CLOCK_OFFSET = "CLOCK_OFFSET"
+    """The EVSE declared that its clock is off by more than the tolerance (50 ms)."""
+    FUTURE_TIME = "FUTURE_TIME"
+    """The signed time lies in the future of its receipt, beyond the tolerance."""
+    DUPLICATE_CONTENT = "DUPLICATE_CONTENT"
+    """The same signed content again under another signature. The first one counts."""
+    CONFLICTING_CONTENT = "CONFLICTING_CONTENT"
+    """A second, validly signed content for an identity (EVSE, epoch, sequence) that already has one:
+    ERR_DATA_INCONSISTENCY. Neither is paid until an operator resolves it."""
+
+
+SIGNED: frozenset[PacketReason] = frozenset(
+    {
+        PacketReason.WRONG_DEVICE,
+        PacketReason.WRONG_TOPIC,
+        PacketReason.VALUE_OUT_OF_RANGE,
+        PacketReason.CLOCK_OFFSET,
+        PacketReason.FUTURE_TIME,
+        PacketReason.DUPLICATE_CONTENT,
+        PacketReason.CONFLICTING_CONTENT,
+    }
+)
+"""Reasons that are given only after an enrolled key's signature has been found to stand."""
+
+
+class UnpaidReason(StrEnum):
+    """Why energy of a verified reading earns nothing, or nothing yet."""
+
+    ERR_DATA_INCONSISTENCY = "ERR_DATA_INCONSISTENCY"
+    """The registers and the powers disagree beyond the program's tolerance; the reading's identity
+    carries two contents; another discharge of the same EVSE or vehicle overlaps it; or it is more
+    energy than an EVSE can deliver."""
+    OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
+    """Discharged while no grid stress window was in force."""
+    NO_CONTRACT = "NO_CONTRACT"
+    """The vehicle has no contract in force as the event starts."""
+    DOUBLE_ENROLMENT = "DOUBLE_ENROLMENT"
+    """Several contracts are in force as the event starts, or two programs would pay for the same time;
+    neither is paid until resolved."""
+    PRICE_MISSING = "PRICE_MISSING"
+    """No price is known for the interval. The settlement is held; settling the period again after the
+    price has come pays it."""
+    NEGATIVE_PRICE = "NEGATIVE_PRICE"
+    """The price was negative and the program pays zero then."""
+
+
+HELD: frozenset[UnpaidReason] = frozenset({UnpaidReason.PRICE_MISSING})
+"""Reasons that hold the whole settlement instead of paying the rest of it."""

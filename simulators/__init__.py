@@ -1,0 +1,16 @@
+"""The world outside, over its real protocols: fleet, utility, clearinghouse.
+
+Where do I go to…
+    …have a whole evening: deliveries, roster, truth?           simulators.evening
+    …see what each charger does, and what its meter sees?       simulators.plans, .driving
+    …see how a packet is spoilt, and what must come of it?      simulators.mischief, .labels
+    …see what must be paid, and what not?                       simulators.truth
+    …enrol the fleet's keys and contracts?                      simulators.roster
+    …publish the evening over MQTT?                             simulators.fleet
+    …serve event windows and prices?                            simulators.utility
+    …take postings, badly if wanted?                            simulators.clearinghouse
+
+A simulator speaks the real protocol on a real socket and misbehaves on request. Everything random
+comes from a seed and the time is a parameter, so that a run can be had again. What it injected, and
+what must come of it, it alone knows; none of that crosses the socket.
+"""

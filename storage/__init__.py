@@ -1,0 +1,17 @@
+"""2 KEEP: the only SQL: append-only facts in PostgreSQL or TimescaleDB.
+
+Where do I go to…
+    …connect, as which role, and with which guarantees?        storage.engine
+    …create the database, or bring it up to date?              storage.migrate
+    …see the DDL, the privileges and the triggers?             storage.migrations
+    …see every table and column?                               storage.tables
+    …see how the time series are cut into weeks?               storage.partitions
+    …store packets, each exactly once?                         storage.landing
+    …see the statements of a landing?                          storage.landing_steps
+    …see which packets are set aside, and why?                 storage.arrivals
+    …read a token or password from a file?                     storage.secrets
+    …see what can go wrong?                                    storage.errors
+
+A fact is inserted once and never changed: no role may update, delete from or truncate a table of
+facts, and triggers refuse it to their owner as well. Every role holds only the rights its work needs.
+"""

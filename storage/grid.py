@@ -1,0 +1,155 @@
+"""What the grid's side said: every version of every event and price, and what is in force now."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from psycopg.rows import class_row
+
+from settlement.periods import Period
+from settlement.timeline import Price, Window
+from storage.engine import Connection
+
+CANCELLED: Final = "cancelled"
+"""A status of the utility that takes an event out of force."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One version of an event as received; ``document`` is the bytes that said it."""
+
+    event_id: str
+    program: str
+    started_at: datetime
+    ended_at: datetime
+    created_at: datetime
+    status: str
+    document: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """One version of a price; ``digest`` is the SHA-256 of the document that stated it."""
+
+    program: str
+    started_at: datetime
+    ended_at: datetime
+    price_micros_per_kwh: int
+    currency: str
+    digest: bytes
+    received_at: datetime
+
+
+def put_events(conn: Connection, rows: Sequence[EventRow]) -> int:
+    """Keep each event whose document differs from the latest one, as its next version.
+
+    Two processes that hear the same news at once compute the same version; the key lets one in.
+
+    Returns:
+        How many are new.
+    """
+    return _put(
+        conn,
+        """
+        insert into event_version
+            (event_id, version, digest, program, started_at, ended_at, created_at, status, document,
+             received_at)
+        select %(event_id)s, coalesce(latest.version, 0) + 1, %(digest)s, %(program)s,
+               %(started_at)s, %(ended_at)s, %(created_at)s, %(status)s, %(document)s, %(received_at)s
+        from (select) said left join lateral (
+            select version, digest from event_version where event_id = %(event_id)s
+            order by version desc limit 1) latest on true
+        where latest.digest is distinct from %(digest)s
+        on conflict do nothing
+        """,
+        [asdict(row) | {"digest": sha256(row.document).digest()} for row in rows],
+    )
+
+
+def put_prices(conn: Connection, rows: Sequence[PriceRow]) -> int:
+    """Keep each price that differs from the latest one of its interval, as its next version.
+
+    Returns:
+        How many are new.
+    """
+    return _put(
+        conn,
+        """
+        insert into price_version
+            (program, started_at, ended_at, version, digest, price_micros_per_kwh, currency,
+             received_at)
+        select %(program)s, %(started_at)s, %(ended_at)s, coalesce(latest.version, 0) + 1, %(digest)s,
+               %(price_micros_per_kwh)s, %(currency)s, %(received_at)s
+        from (select) said left join lateral (
+            select version, price_micros_per_kwh, currency from price_version
+            where program = %(program)s and started_at = %(started_at)s and ended_at = %(ended_at)s
+            order by version desc limit 1) latest on true
+        where (latest.price_micros_per_kwh, latest.currency)
+              is distinct from (%(price_micros_per_kwh)s::bigint, %(currency)s::text)
+        on conflict do nothing
+        """,
+        [asdict(row) for row in rows],
+    )
+
+
+def _put(conn: Connection, statement: str, rows: list[dict[str, object]]) -> int:
+    with conn.cursor() as cursor:
+        cursor.executemany(statement, rows)
+        return max(cursor.rowcount, 0)
+
+
+def load_windows(conn: Connection, period: Period, *, known_at: datetime) -> list[Window]:
+    """Effective windows that touch a period, from the latest version of each event known by then."""
+    with conn.cursor(row_factory=class_row(Window)) as cursor:
+        cursor.execute(
+            """
+            select event_id, program, started_at, ended_at, created_at from (
+                select distinct on (event_id) * from event_version
+                where received_at <= %(known_at)s order by event_id, version desc
+            ) latest
+            where status <> %(cancelled)s
+              and started_at < %(ended_at)s and ended_at > %(started_at)s
+            order by event_id
+            """,
+            _bounds(period, known_at) | {"cancelled": CANCELLED},
+        )
+        return cursor.fetchall()
+
+
+def ended_events(conn: Connection, period: Period, *, known_at: datetime) -> dict[str, Period]:
+    """Events whose latest version ends in a period, cancelled ones too: what a run over it settles."""
+    rows = conn.execute(
+        """
+        select event_id, started_at, ended_at from (
+            select distinct on (event_id) * from event_version
+            where received_at <= %(known_at)s order by event_id, version desc
+        ) latest
+        where ended_at > %(started_at)s and ended_at <= %(ended_at)s order by event_id
+        """,
+        _bounds(period, known_at),
+    ).fetchall()
+    return {event: Period(started, ended).in_utc() for event, started, ended in rows}
+
+
+def load_prices(conn: Connection, period: Period, *, known_at: datetime) -> list[Price]:
+    """Prices that touch a period, the latest version of each interval known by then."""
+    with conn.cursor(row_factory=class_row(Price)) as cursor:
+        cursor.execute(
+            """
+            select distinct on (program, started_at, ended_at)
+                program, started_at, ended_at, price_micros_per_kwh, received_at
+            from price_version
+            where received_at <= %(known_at)s
+              and started_at < %(ended_at)s and ended_at > %(started_at)s
+            order by program, started_at, ended_at, version desc
+            """,
+            _bounds(period, known_at),
+        )
+        return cursor.fetchall()
+
+
+def _bounds(period: Period, known_at: datetime) -> dict[str, object]:
+    return {"started_at": period.started_at, "ended_at": period.ended_at, "known_at": known_at}

@@ -1,0 +1,67 @@
+"""Secrets in files: a token or password is read only from a file that nobody else can read."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from storage.errors import InsecureSecretError
+
+__all__ = ["SECRET_MAX_BYTES", "InsecureSecretError", "read_secret"]
+
+SECRET_MAX_BYTES: Final = 4096
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file, without surrounding white space.
+
+    The file is opened once and judged by its descriptor, so that nobody can exchange it between
+    the look and the reading; a symbolic link in its last step is not followed.
+
+    Raises:
+        InsecureSecretError: missing, not a regular file, another owner's, open to group or others,
+            empty, longer than ``SECRET_MAX_BYTES``, or not printable ASCII on one line.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO without a writer must not wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if path.is_symlink():
+            raise InsecureSecretError(path, "a symbolic link", "name the file itself") from error
+        raise InsecureSecretError(
+            path,
+            f"cannot be opened ({error.strerror})",
+            f"create it readable by its user: install -m 600 /dev/stdin '{path}'",
+        ) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InsecureSecretError(path, "not a regular file", "name a regular file")
+        if status.st_uid != os.geteuid():
+            raise InsecureSecretError(
+                path,
+                f"owned by uid {status.st_uid}, this program runs as uid {os.geteuid()}",
+                f"run: chown {os.geteuid()} '{path}'",
+            )
+        if status.st_mode & 0o077:
+            raise InsecureSecretError(
+                path,
+                f"mode {stat.S_IMODE(status.st_mode):04o}, open to others",
+                f"run: chmod 600 '{path}'",
+            )
+        content = os.read(descriptor, SECRET_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > SECRET_MAX_BYTES:
+        raise InsecureSecretError(
+            path, f"more than {SECRET_MAX_BYTES} bytes", "it must hold the secret alone"
+        )
+    secret = content.strip()
+    if not secret:
+        raise InsecureSecretError(path, "empty", "write the secret into it")
+    # A line break or a NUL would end a header or a password early; the message must not show bytes.
+    if not (secret.isascii() and secret.decode("ascii").isprintable()):
+        raise InsecureSecretError(
+            path, "not one line of printable ASCII", "it must hold the secret alone"
+        )
+    return secret.decode("ascii")

@@ -1,0 +1,47 @@
+"""Every table, as SQLAlchemy Core. Migrations create them; a test holds the two together.
+
+Columns, types and CHECKs of the six frames come from ``settlement.schemas``; what stands here is
+what only a database needs: keys, and the tables that are no frame.
+
+    columns    what tables are made of
+    evidence   packets as they came, and what judging found them to be
+    tariffs    programs, contracts, and what the grid's side said
+    money      doubt, runs, settlements, the journal and the outbox
+
+Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading. All others
+are plain and for ever.
+"""
+
+from typing import Final
+
+from storage.tables import evidence, money, tariffs
+from storage.tables.columns import metadata
+
+__all__ = ["APPEND_ONLY", "TIME_SERIES", "evidence", "metadata", "money", "tariffs"]
+
+TIME_SERIES: Final = {"raw_packet": "signed_at", "reading": "started_at"}
+"""Time-series tables and the column that partitions them."""
+
+APPEND_ONLY: Final = (
+    "landing_batch",
+    "raw_packet",
+    "packet_aside",
+    "judged_batch",
+    "packet_identity",
+    "packet_conflict",
+    "quarantine",
+    "reading",
+    "program_version",
+    "event_version",
+    "price_version",
+    "quality_result",
+    "settlement_run",
+    "settlement",
+    "line",
+    "unpaid",
+    "journal_entry",
+    "journal_line",
+    "posting",
+    "receipt",
+)
+"""Tables that no role may update, delete from or truncate: by privilege, and by trigger."""

@@ -1,0 +1,15 @@
+"""5 ACT: one step each, plain functions; ``prefect_tasks`` wraps them for Prefect.
+
+Where do I go to…
+    …see what a step reads from the environment?                tasks.settings
+    …fetch events and prices from the utility?                  tasks.grid
+    …judge landed packets?                                      tasks.judge
+    …run the quality gate on a period?                          tasks.quality
+    …settle a period?                                           tasks.settle
+    …send postings to the clearinghouse?                        tasks.post
+    …see timeouts and retries, and how a step looks to Prefect? tasks.prefect_tasks
+
+A step takes its database, clock and clients as arguments, so the command line, the flows and the
+tests run the same code. What a step must do exactly once is guaranteed by the database; Prefect only
+decides when a step runs and whether it is tried again.
+"""

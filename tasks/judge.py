@@ -1,0 +1,76 @@
+"""Judge: landed packets in, readings and quarantine out, batch by batch, each batch once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from settlement.reasons import PacketReason
+from settlement.verdicts import Policy, judge
+from storage import judging
+from storage.engine import Role, connect
+from storage.registry import load_keys
+
+PACKETS_PER_PASS: Final = 20_000
+"""About how many packets are held in memory at once."""
+
+PASSES_MAX: Final = 10_000
+
+
+@dataclass(frozen=True)
+class JudgeSummary:
+    """What one call judged. ``busy`` if another judge was at work; it will judge these packets too."""
+
+    packets: int = 0
+    readings: int = 0
+    quarantined: dict[PacketReason, int] = field(default_factory=dict)
+    busy: bool = False
+
+
+def judge_packets(
+    dsn: str,
+    *,
+    clock: Callable[[], datetime],
+    threads: int,
+    policy: Policy | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> JudgeSummary:
+    """Judge everything that has landed and is not judged yet.
+
+    Args:
+        dsn: the database.
+        clock: gives now, in UTC, for the record of when a batch was judged.
+        threads: how many signatures are checked at once.
+        policy: clock tolerances; the default ones if None.
+        progress: called with the number of packets judged so far.
+
+    Returns:
+        What was judged, over all passes.
+
+    Raises:
+        DatabaseUnavailableError: what was committed so far stands; call again.
+    """
+    packets = readings = 0
+    quarantined: dict[PacketReason, int] = {}
+    with connect(dsn, Role.SETTLE) as conn, ThreadPoolExecutor(threads) as executor:
+        if not judging.lock(conn):
+            return JudgeSummary(busy=True)
+        for _ in range(PASSES_MAX):
+            batches = judging.next_batches(conn, packets=PACKETS_PER_PASS)
+            if not batches:
+                break
+            # Anew for each pass: a key that is revoked meanwhile must not pass on.
+            keys = load_keys(conn)
+            landed = judging.fetch(conn, batches)
+            conn.rollback()
+            verdicts = judge(landed, keys, policy or Policy(), executor)
+            judging.prepare(conn, verdicts)
+            recorded = judging.record(conn, batches, verdicts, now=clock())
+            conn.commit()
+            packets += len(landed)
+            readings += recorded.readings
+            for reason, count in recorded.quarantined.items():
+                quarantined[reason] = quarantined.get(reason, 0) + count
+            progress(packets)
+    return JudgeSummary(packets, readings, quarantined)

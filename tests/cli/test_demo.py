@@ -1,0 +1,147 @@
+"""The demonstration, whole, as a newcomer runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import httpx
+import pytest
+
+from cli.demo.checks import Paid, check
+from embedded.processes import wait_until
+from simulators.evening import Evening
+from storage.engine import Role, connect
+from tests.packets import evening as evening_starts
+from tests.tasks.scene import now
+
+DEADLINE_S = 400
+
+
+def start(
+    folder: Path, *options: str, out: TextIO | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        (sys.executable, "-m", "cli.main", "demo", "--evses", "4", *options),
+        cwd=folder, stdout=out, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Command lines or environments of processes that still belong to a demonstration's folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in words:
+            found.append(words.replace(b"\0", b" ").decode(errors="replace")[:200])
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the two tests that follow: the second finds what the first has left."""
+    return tmp_path_factory.mktemp("demo")
+
+
+def test_an_interrupt_stops_everything_that_was_started(folder: Path) -> None:
+    # given a demonstration whose daemon is starting
+    running = start(folder)
+    wait_until(
+        (folder / ".demo" / "logs" / "ingest_daemon.log").exists,
+        deadline_s=DEADLINE_S,
+        what="the daemon to start",
+    )
+    # when it is interrupted
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=DEADLINE_S)
+    # then
+    assert running.returncode == 130, out
+    assert left_behind(folder) == []
+
+
+@pytest.mark.timeout(DEADLINE_S)
+def test_an_evening_is_settled_on_what_an_interrupted_one_has_left_and_stays_up_to_be_tried(
+    folder: Path,
+) -> None:
+    # given a demonstration that has run to its end and stays up
+    with (folder / "out").open("w") as out:
+        running = start(folder, "--keep", out=out)
+    said = folder / "out"
+    wait_until(
+        lambda: "stays up" in said.read_text() or running.poll() is not None,
+        deadline_s=DEADLINE_S,
+        what="the demonstration to stay up",
+    )
+    assert "Every check holds" in said.read_text(), said.read_text()
+    assert "✗" not in said.read_text()
+    try:
+        # when the README's story is told
+        assert send(folder, "packet.jws") == 200
+        assert send(folder, "packet.jws") == 208
+        settled = subprocess.run(
+            ("bash", "-c", f". .demo/env && {sys.executable} -m cli.main settle"),
+            cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+        assert settled.returncode == 0, settled.stderr
+        assert send(folder, "contradiction.jws") == 409
+        # and somebody starts a second one in the same folder
+        second = start(folder)
+        complaint, _ = second.communicate(timeout=DEADLINE_S)
+        assert second.returncode == 1
+        assert "stop it first" in " ".join(complaint.split())
+    finally:
+        # then an interrupt ends it well
+        running.send_signal(signal.SIGINT)
+        running.wait(timeout=DEADLINE_S)
+    assert running.returncode == 0, said.read_text()
+    assert left_behind(folder) == []
+
+
+def send(folder: Path, name: str) -> int:
+    """The status that the intake of a kept demonstration answers to one of its packets."""
+    environment = (folder / ".demo" / "env").read_text()
+    url = next(line.partition("=")[2] for line in environment.splitlines() if "INTAKE_URL" in line)
+    header = (folder / ".demo" / "try" / "authorization").read_text().strip()
+    answer = httpx.post(
+        f"{url}/v1/packets",
+        content=(folder / ".demo" / "try" / name).read_bytes(),
+        headers={"Content-Type": "application/jose", "Authorization": header.partition(": ")[2]},
+        timeout=30,
+        trust_env=False,
+    )
+    return answer.status_code
+
+
+def test_a_folder_that_is_no_demonstrations_is_left_alone(tmp_path: Path) -> None:
+    # given a .demo folder of somebody else
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "thesis.txt").write_text("chapter 1")
+    # when
+    done = start(tmp_path)
+    out, _ = done.communicate(timeout=DEADLINE_S)
+    # then
+    assert done.returncode == 1
+    assert "move it away" in " ".join(out.split())
+    assert (tmp_path / ".demo" / "thesis.txt").read_text() == "chapter 1"
+
+
+def test_the_checks_at_the_end_can_fail(plain_database: str) -> None:
+    # given an evening of which nothing has landed, and a clearinghouse that has paid twice
+    day = evening_starts().date()
+    truth = Evening(seed=1, day=day, received_by=now(), evses=4).truth
+    paid = Paid(
+        amounts={"a": 1, "b": 1}, settlements={"a": "s", "b": "s"}, effects={"a": 1, "b": 1},
+        totals={"USD": 2}, calls=2,
+    )  # fmt: skip
+    # when
+    with connect(plain_database, Role.READ) as conn:
+        checks = check(conn, truth, 100, paid)
+    # then only what is true of empty books holds
+    assert [one.says for one in checks if one.holds] == ["every journal entry sums to zero"]

@@ -1,0 +1,183 @@
+"""The landing thread against a store that behaves as told: who learns what, when, in which order."""
+
+import random
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from embedded.processes import wait_until
+from ingest_daemon.backoff import Backoff
+from ingest_daemon.buffer import Buffer, Held, Room
+from ingest_daemon.errors import UnsafeStartError
+from ingest_daemon.health import Health
+from ingest_daemon.landing import Landing
+from ingest_daemon.metrics import Metrics
+from storage.errors import DatabaseUnavailableError, UnsafeDatabaseError
+from storage.landing import Arrival, Fate, Landed, Outcome
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+AWAY = DatabaseUnavailableError("landing", "the server closed the connection")
+
+
+class Store:
+    """Lands what it is given, after raising what it was told to raise."""
+
+    def __init__(self, *, raising=(), conflicts=frozenset()) -> None:
+        self.landed: list[list[bytes]] = []
+        self._raising = list(raising)
+        self._conflicts = conflicts
+
+    def land(self, arrivals):
+        if self._raising:
+            raise self._raising.pop(0)
+        self.landed.append([arrival.packet for arrival in arrivals])
+        return Landed(
+            len(self.landed), [Outcome(Fate.NEW, arrival.packet, None, "") for arrival in arrivals]
+        )
+
+    def conflicts(self, outcomes):
+        if isinstance(self._conflicts, Exception):
+            raise self._conflicts
+        return {
+            index for index, outcome in enumerate(outcomes) if outcome.digest in self._conflicts
+        }
+
+    def close(self):
+        pass
+
+
+class Sender:
+    def __init__(self, told: list[Any], *, asks_conflicts: bool) -> None:
+        self.asks_conflicts = asks_conflicts
+        self._told = told
+
+    def landed(self, tokens):
+        self._told.append(("landed", list(tokens)))
+
+    def answer(self, token, outcome, *, conflict):
+        self._told.append(("answer", token, None if outcome is None else outcome.fate, conflict))
+
+
+class Scene:
+    def __init__(self, store: Store, *, probe=lambda: None) -> None:
+        self.told: list[Any] = []
+        self.failures: list[BaseException] = []
+        self.buffer = Buffer()
+        self.room = Room("test", packets_max=100, bytes_max=1000)
+        self.broker, self.upload = (
+            Sender(self.told, asks_conflicts=False),
+            Sender(self.told, asks_conflicts=True),
+        )
+        self.health = Health("database")
+        self.reached = threading.Event()
+        self.landing = Landing(
+            self.buffer, store, probe, health=self.health, metrics=Metrics(self.buffer, now=lambda: NOW),
+            backoff=Backoff(first_s=0.001, longest_s=0.01, rng=random.Random(1)), rows_max=10, linger_s=0, now=lambda: NOW,
+            reached=self.reached.set, failed=self.failures.append,
+        )  # fmt: skip
+
+    def give(self, sender: Sender, **packets: int) -> None:
+        assert self.buffer.offer(
+            [
+                Held(Arrival(name.encode(), NOW, "test"), sender, token, self.room)
+                for name, token in packets.items()
+            ],
+            self.room,
+        )
+
+    def run(self) -> bool:
+        self.buffer.close()
+        self.landing.start()
+        return self.landing.finish(timeout_s=20)
+
+
+def test_everyone_is_told_in_order_of_arrival_and_the_broker_before_conflicts_are_asked():
+    scene = Scene(Store(conflicts=AWAY))
+    scene.give(scene.broker, a=1, b=2)
+    scene.give(scene.upload, c=0)
+    scene.give(scene.broker, d=3)
+
+    assert scene.run()
+
+    assert scene.told == [("landed", [1, 2]), ("landed", [3]), ("answer", 0, None, False)]
+
+
+def test_a_conflict_is_told_to_the_one_it_belongs_to():
+    scene = Scene(Store(conflicts={b"c", b"e"}))
+    scene.give(scene.broker, c=1)
+    scene.give(scene.upload, c=0, d=1)
+    scene.give(scene.upload, e=2)
+
+    scene.run()
+
+    assert scene.told[1:] == [
+        ("answer", 0, Fate.NEW, True),
+        ("answer", 1, Fate.NEW, False),
+        ("answer", 2, Fate.NEW, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AWAY, UnsafeDatabaseError({"fsync": "off"}), RuntimeError("ours")],
+    ids=["away", "unsafe", "unforeseen"],
+)
+def test_a_batch_that_could_not_be_landed_is_kept_and_landed_later(error):
+    store = Store(raising=[error] * 3)
+    scene = Scene(store)
+    scene.give(scene.broker, a=1, b=2)
+
+    assert scene.run()
+
+    assert store.landed == [[b"a", b"b"]]
+    assert scene.told == [("landed", [1, 2])]
+    assert (scene.room.packets, scene.failures) == (0, [])
+
+
+def test_nobody_is_told_anything_while_the_database_is_away_and_giving_up_ends_it():
+    scene = Scene(Store(raising=[AWAY] * 100_000))
+    scene.give(scene.broker, a=1)
+    scene.buffer.close()
+    scene.landing.start()
+    wait_until(
+        lambda: not scene.health.ready and scene.reached.is_set(),
+        deadline_s=10,
+        what="the database to be missed",
+    )
+
+    drained = scene.landing.finish(timeout_s=0.05)
+
+    assert not drained
+    assert scene.told == []
+    assert scene.buffer.depth().packets == 1
+
+
+def test_an_unsafe_database_at_the_start_ends_the_daemon():
+    def probe():
+        raise UnsafeDatabaseError({"fsync": "off"})
+
+    scene = Scene(Store(), probe=probe)
+    scene.run()
+
+    [failure] = scene.failures
+    assert isinstance(failure, UnsafeStartError)
+    assert "fsync = off" in str(failure)
+    assert not scene.reached.is_set()
+
+
+def test_a_database_that_is_away_at_the_start_is_waited_for():
+    answers = [AWAY, AWAY, None]
+
+    def probe():
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    scene = Scene(Store(), probe=probe)
+    scene.give(scene.broker, a=1)
+
+    assert scene.run()
+
+    assert scene.reached.is_set()
+    assert scene.told == [("landed", [1])]

@@ -1,0 +1,157 @@
+"""Least privilege, as one table: whatever is not in it is forbidden, and tried."""
+
+import psycopg
+import pytest
+
+from storage import tables
+from storage.engine import LOGIN_ROLES, Role, connect
+
+TABLES = sorted(tables.metadata.tables)
+PRIVILEGES = (
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "TRUNCATE",
+    "REFERENCES",
+    "TRIGGER",
+    "MAINTAIN",
+)
+
+LANDING = {"landing_batch", "raw_packet", "packet_aside"}
+INSERTS = {
+    Role.INGEST: LANDING,
+    Role.SETTLE: set(TABLES) - LANDING - {"receipt"},
+    Role.POSTER: {"receipt"},
+    Role.READ: set(),
+}
+SELECTS = {
+    Role.INGEST: LANDING | {"packet_identity"},
+    Role.SETTLE: set(TABLES),
+    Role.POSTER: {"posting", "posting_state", "settlement", "receipt"},
+    Role.READ: set(TABLES),
+}
+COLUMN_UPDATES = {
+    (Role.SETTLE, "contract"): {"valid_to"},
+    (Role.SETTLE, "device_key"): {"valid_to", "revoked_at"},
+    (Role.POSTER, "posting_state"): {
+        "state",
+        "attempts",
+        "next_attempt_at",
+        "leased_until",
+        "detail",
+        "changed_at",
+    },
+}
+
+
+@pytest.fixture
+def administrator(database):
+    with psycopg.connect(database, user="v2g", autocommit=True) as conn:
+        yield conn
+
+
+def test_each_role_has_the_rights_of_the_table_and_no_others(administrator):
+    for role in LOGIN_ROLES:
+        for privilege in PRIVILEGES:
+            expected = {"SELECT": SELECTS[role], "INSERT": INSERTS[role]}.get(privilege, set())
+            rows = administrator.execute(
+                "select t from unnest(%s::text[]) t where has_table_privilege(%s, 'public.' || t, %s)",
+                [TABLES, role.value, privilege],
+            )
+            assert {name for (name,) in rows} == expected, (role, privilege)
+
+
+def test_single_columns_are_all_that_may_be_updated(administrator):
+    rows = administrator.execute(
+        """
+        select r, c.relname, a.attname from unnest(%s::text[]) r, pg_class c join pg_attribute a on a.attrelid = c.oid
+        where c.relnamespace = 'public'::regnamespace and a.attnum > 0 and has_column_privilege(r, c.oid, a.attnum, 'UPDATE')
+        """,
+        [[role.value for role in LOGIN_ROLES]],
+    ).fetchall()
+
+    assert set(rows) == {
+        (role.value, table, name)
+        for (role, table), names in COLUMN_UPDATES.items()
+        for name in names
+    }
+
+
+def test_the_public_has_no_right_to_anything(administrator):
+    administrator.execute("drop role if exists v2g_test_stranger")
+    administrator.execute("create role v2g_test_stranger login")
+    try:
+        reachable = administrator.execute(
+            "select t from unnest(%s::text[]) t where has_any_column_privilege('v2g_test_stranger', 'public.' || t, 'SELECT, INSERT, UPDATE')",
+            [TABLES],
+        ).fetchall()
+        callable_functions = administrator.execute(
+            "select proname from pg_proc where proname in ('ensure_partitions', 'refuse_change', 'refuse_unbalanced')"
+            " and has_function_privilege('v2g_test_stranger', oid, 'EXECUTE')"
+        ).fetchall()
+        database = administrator.execute(
+            "select has_database_privilege('v2g_test_stranger', current_database(), 'CONNECT, CREATE, TEMPORARY'),"
+            " has_schema_privilege('v2g_test_stranger', 'public', 'USAGE, CREATE'),"
+            " has_sequence_privilege('v2g_test_stranger', 'public.landing_batch_id', 'USAGE, SELECT, UPDATE')"
+        ).fetchone()
+    finally:
+        administrator.execute("drop role v2g_test_stranger")
+
+    assert (reachable, callable_functions, database) == ([], [], (False, False, False))
+
+
+def test_a_partition_gives_no_way_around_its_table(plain_database):
+    with psycopg.connect(plain_database, user="v2g", autocommit=True) as conn:
+        conn.execute("select public.ensure_partitions('raw_packet', '2026-07-01', '2026-07-15')")
+        open_parts = conn.execute(
+            "select inhrelid::regclass, r from pg_inherits, unnest(%s::text[]) r"
+            " where has_any_column_privilege(r, inhrelid, 'SELECT, INSERT, UPDATE')",
+            [[role.value for role in LOGIN_ROLES]],
+        ).fetchall()
+
+    assert open_parts == []
+
+
+def test_roles_can_do_nothing_but_log_in(administrator):
+    rows = administrator.execute(
+        "select rolname, rolcanlogin, rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls"
+        " from pg_roles where rolname = any (%s)",
+        [[role.value for role in Role]],
+    ).fetchall()
+
+    assert set(rows) == {(role.value, role is not Role.OWNER, False) for role in Role}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        (Role.INGEST, "create table mine (a int)"),
+        (Role.INGEST, "insert into reading select from reading"),
+        (Role.INGEST, "select * from device_key"),
+        (Role.INGEST, "drop table raw_packet"),
+        (Role.INGEST, "alter table raw_packet disable trigger all"),
+        (Role.INGEST, "set role v2g_owner"),
+        (Role.INGEST, "set session_replication_role = replica"),
+        (Role.SETTLE, "insert into raw_packet select * from raw_packet"),
+        (Role.SETTLE, "insert into receipt select * from receipt"),
+        (Role.SETTLE, "select nextval('landing_batch_id')"),
+        (Role.SETTLE, "update posting_state set state = 'sent'"),
+        (Role.SETTLE, "create function f() returns int language sql as 'select 1'"),
+        (Role.POSTER, "select * from journal_line"),
+        (Role.POSTER, "insert into posting select * from posting"),
+        (Role.POSTER, "update posting_state set posting_id = 'other'"),
+        (Role.POSTER, "delete from posting_state"),
+        (Role.READ, "update posting_state set state = 'sent'"),
+        (Role.READ, "create temporary table mine (a int)"),
+        (Role.READ, "set role v2g_settle"),
+    ],
+)
+def test_what_is_forbidden_is_refused(plain_database, role, statement):
+    with connect(plain_database, role) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute(statement)
+
+
+def test_the_owner_cannot_log_in(plain_database):
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        psycopg.connect(plain_database, user=Role.OWNER)
