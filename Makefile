@@ -15,7 +15,8 @@ FETCH_SECONDS ?= 240
 
 export PYTHON
 BIN := .venv/bin
-PACKAGES := benchmarks cli embedded expectations flows ingest_daemon settlement simulators storage tasks
+PACKAGES := benchmarks cases cli embedded expectations flows ingest_daemon oracle settlement simulators \
+	statements storage tasks
 # What runs at a newcomer's desk and in CI stays off the network where a library would call home.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -63,6 +64,10 @@ docs: install ## write docs/columns.md, docs/reasons.md and docs/settings.md fro
 
 ##@ Maintain it
 
+.PHONY: mutate
+mutate: install ## change the rules place by place, on a copy: does a test notice? ARGS="pricing --sample 40"
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 .PHONY: timescale
 timescale: install ## fetch the TimescaleDB extension for the embedded PostgreSQL, without root
 	@$(BIN)/python -m embedded.timescale
@@ -98,8 +103,14 @@ check-types:
 check-contracts:
 	@$(BIN)/lint-imports --no-logo | grep -vE '^(-+|=+|Analyzed .*|Contracts|)$$'
 
+# Laws over many random fleets and histories take their time: `make test` has them.
+LONG := $(addprefix tests/settlement/,metering test_pricing_exact.py test_baselines_computed.py \
+	test_baselines.py test_comparing.py test_quantities.py test_quantities_edges.py test_matching.py \
+	test_booking.py test_thermal.py test_rounding.py test_merkle.py)
+
 check-tests:
-	@$(BIN)/python -m pytest --quiet --doctest-modules settlement storage tests/settlement tests/engineering
+	@$(BIN)/python -m pytest --quiet --doctest-modules settlement oracle storage \
+		tests/settlement tests/engineering $(addprefix --ignore=,$(LONG))
 
 .PHONY: help
 help:

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import landing, pricing, signatures
+from benchmarks import backfill, landing, pricing, rerun, signatures
 from benchmarks.figure import Benchmark, Figure
 
 TABLE_WIDTH: Final = 150
@@ -16,6 +16,8 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "signatures": signatures.run,
     "pricing": pricing.run,
     "landing": landing.run,
+    "backfill": backfill.run,
+    "rerun": rerun.run,
 }
 
 

@@ -13,9 +13,10 @@ import yaml
 
 from benchmarks.figure import Figure, interleaved, rate
 from settlement import programs
-from settlement.matching import Grid, match
+from settlement.engine import compute
+from settlement.facts import Facts
 from settlement.periods import Period
-from settlement.pricing import price
+from settlement.schemas import CONTRACT
 from settlement.timeline import Price, Window
 
 VEHICLES: Final = 1_000
@@ -51,12 +52,11 @@ def run() -> Sequence[Figure]:
 def main() -> None:
     """Print readings per second, the plain pass's, and the peak memory in MiB."""
     day = datetime(2026, 7, 1, tzinfo=UTC)
-    readings, grid = _readings(day), _grid(day)
+    readings, facts = _readings(day), _facts(day)
     period = Period(day, day + timedelta(days=1))
 
     def settle() -> None:
-        matched = match(readings, grid, period)
-        price(matched.matched, matched.unpaid, grid.programs)
+        compute(lambda _: readings, facts, period)
 
     def plain() -> None:
         readings.group_by("vehicle_id").agg(
@@ -78,30 +78,38 @@ def _readings(day: datetime) -> pl.DataFrame:
     # 1 mWh in 15 s is 0.24 W.
     watts = energy * 24 // 100
     start = pl.lit(day) + pl.duration(seconds=pl.col("step") * STEP_S)
-    return cars.join(steps, how="cross").select(
+    # Registers run on from reading to reading, as a meter's do.
+    counted = (energy.cum_sum().over("car") - energy).alias("counted")
+    cells = cars.join(steps, how="cross").with_columns(energy=energy).with_columns(counted)
+    return cells.select(
         evse_id=pl.format("US*V2G*E{}", "car"),
         vehicle_id=pl.format("VIN-{}", "car"),
         started_at=start,
         ended_at=start + pl.duration(seconds=STEP_S),
         power_start_w=watts,
         power_end_w=watts,
-        export_start_milliwh=pl.col("step") * 30_000,
-        export_end_milliwh=pl.col("step") * 30_000 + energy,
-        import_start_milliwh=pl.lit(0),
-        import_end_milliwh=pl.lit(0),
+        export_start_milliwh="counted",
+        export_end_milliwh=pl.col("counted") + pl.col("energy"),
+        import_start_milliwh=pl.lit(0, dtype=pl.Int64),
+        import_end_milliwh=pl.lit(0, dtype=pl.Int64),
+        soc_start_ppm=pl.lit(500_000, dtype=pl.Int64),
+        soc_end_ppm=pl.lit(500_000, dtype=pl.Int64),
+        latitude_microdeg=pl.lit(0, dtype=pl.Int64),
+        longitude_microdeg=pl.lit(0, dtype=pl.Int64),
         conflicted=pl.lit(value=False),
     )
 
 
-def _grid(day: datetime) -> Grid:
+def _facts(day: datetime) -> Facts:
+    """Twelve events of an hour, prices that change every quarter hour, a thousand contracts."""
     program = programs.parse(yaml.safe_load(PROGRAM_FILE.read_text()), PROGRAM_FILE.name)
     hours = [day + timedelta(hours=hour) for hour in range(25)]
     quarters = [day + timedelta(minutes=15 * number) for number in range(96)]
-    return Grid(
-        programs={program.program: program},
+    return Facts(
+        programs={program.program: [program]},
         windows=[
             Window(f"event-{h}", program.program, hours[h], hours[h + 1], day)
-            for h in (7, 8, 17, 18, 19)
+            for h in range(1, 24, 2)
         ],
         prices=[
             Price(program.program, at, at + timedelta(minutes=15), 300_000 + 1_000 * number, day)
@@ -109,14 +117,18 @@ def _grid(day: datetime) -> Grid:
         ],
         contracts=pl.DataFrame(
             {
+                "contract_id": [f"contract-{car}" for car in range(VEHICLES)],
                 "vehicle_id": [f"VIN-{car}" for car in range(VEHICLES)],
+                "evse_id": "",
+                "site_id": "",
                 "program": program.program,
                 "incentive_rate_ppm": 850_000,
-                "account": "account",
                 "valid_from": day,
                 "valid_to": None,
+                "capacity_milliwh": 10_000_000_000,  # so large that no change of charge shows
+                "rated_w": 22_000,
             },
-            schema_overrides={"valid_to": pl.Datetime("us", "UTC")},
+            schema=CONTRACT.schema,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The reference pages that come from the code: docs/columns.md, docs/reasons.md, docs/settings.md.
+"""The reference pages that come from the code: columns, programs, reasons and settings, in docs/.
 
 What a column, a reason or a setting means is written once, beside it in the code; these pages show
 it to people who do not read code. ``make docs`` writes them, ``make check`` fails while one of them
@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from cli.docs_programs import programs_page
 from cli.docs_settings import settings_page
 from cli.map import ROOT
 from cli.markdown import GENERATED, heading, notes_of, row
@@ -84,7 +85,7 @@ def frame_section(frame: Frame) -> Iterator[str]:
 
 def table_notes() -> dict[str, str]:
     """What stands under each table's declaration, by the table's name."""
-    rooms = (tables.evidence, tables.tariffs, tables.money)
+    rooms = (tables.evidence, tables.tariffs, tables.terms, tables.money)
     return {name: note for room in rooms for name, note in notes_of(room).items()}
 
 
@@ -167,6 +168,7 @@ def pages() -> dict[str, str]:
     """Every generated page: its path below the root, and its text."""
     return {
         "docs/columns.md": columns_page(),
+        "docs/programs.md": programs_page(),
         "docs/reasons.md": reasons_page(),
         "docs/settings.md": settings_page(),
     }

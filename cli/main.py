@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import packet
+from cli import ledger, packet, replay, runs, statement, true_up, what_if
 from cli.output import fail, show_json
 
 app = typer.Typer(
@@ -17,6 +17,12 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(packet.app, name="packet")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(runs.app, name="runs")
+app.add_typer(statement.app, name="statement")
+app.command()(true_up.true_up)
+app.command()(replay.replay)
+app.command()(what_if.what_if)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Database = Annotated[
@@ -65,12 +71,19 @@ def settle(
         str,
         typer.Option(help="Settle a period that its quality would hold; say why, it is recorded."),
     ] = "",
+    as_of: Annotated[
+        str,
+        typer.Option(
+            help="Show what the period came to as known at an earlier time; books nothing."
+        ),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Judge what has landed, check its quality, and settle a period.
 
-    Without --from and --to, settles what is due. The same steps as the flow settle_period, without
-    Prefect. Exit 0 when settled, 1 when held or failed, 2 on a period that cannot be read.
+    Without --from and --to, settles what is due, and leaves to the calendar what its first run has
+    yet to book. The same steps as the flow settle_period, without Prefect. Exit 0 when settled, 1
+    when held or failed, 2 on a period or time that cannot be read.
     """
     from cli.summaries import show_settled
     from settlement.periods import Period
@@ -78,15 +91,21 @@ def settle(
     from tasks.judge import judge_packets
     from tasks.quality import check_quality
     from tasks.settings import Settings
-    from tasks.settle import due_period, settle_period
+    from tasks.settle import MANUAL, SCHEDULED, due_period, replay_period, settle_period
 
     if bool(since) != bool(until):
         raise fail(
             "--from and --to go together; give both, or neither to settle what is due", status=2
         )
+    if as_of and not since:
+        raise fail("--as-of needs a period; give --from and --to", status=2)
     try:
         settings = Settings(database_url=database)
         asked = Period.parse(since, until) if since else None
+        if asked and as_of:
+            replayed = replay_period(database, asked, as_of=_moment(as_of))
+            show_json(asdict(replayed)) if json else show_settled(replayed)
+            return
         if judge_packets(database, clock=_now, threads=settings.judge_threads).busy:
             raise fail(
                 "another process is judging what has landed; run again when it has ended", status=1
@@ -98,7 +117,14 @@ def settle(
         quality = check_quality(database, period, now=_now())
         hold = "" if release else quality.hold
         summary = settle_period(
-            database, period, known_at=_now(), dry_run=dry_run, hold=hold, released=release
+            database,
+            period,
+            clock=_now,
+            kind=MANUAL if asked else SCHEDULED,
+            dry_run=dry_run,
+            hold=hold,
+            released=release,
+            oracle_share_ppm=settings.oracle_share_ppm,
         )
     except ValueError as error:
         raise fail(f"{error}", status=2) from error
@@ -164,7 +190,7 @@ def demo(
             "--keep", help="Leave UI, API and daemon up until Ctrl-C, and print their addresses."
         ),
     ] = False,
-    evses: Annotated[int, typer.Option(min=4, max=5000, help="Chargers in the fleet.")] = 50,
+    evses: Annotated[int, typer.Option(min=10, max=5000, help="Chargers in the fleet.")] = 50,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 7,
 ) -> None:
     """Settle an evening of a simulated fleet, for real, on embedded parts.
@@ -179,6 +205,13 @@ def demo(
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r}: expected a time with its zone, such as 2026-07-01T17:00:00Z")
+    return moment.astimezone(UTC)
 
 
 if __name__ == "__main__":

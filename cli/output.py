@@ -1,17 +1,25 @@
 """How results are shown: rich on a terminal, plain text elsewhere, JSON on request."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from typing import Final
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-console = Console(highlight=False, soft_wrap=False)
+PIPED_WIDTH: Final = 160
+"""Columns where nobody watches: a pipe has no width, and 80 would cut tables short."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 """Standard output. Rich leaves out colour and movement where it is no terminal."""
 
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Standard error. What went wrong stands on one line, however wide the terminal is."""
 
 
 def show_json(value: object) -> None:
@@ -23,12 +31,13 @@ def show_json(value: object) -> None:
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0
 ) -> Table:
-    """A table whose last ``numbers`` columns are aligned to the right."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    """A table whose last ``numbers`` columns are aligned to the right; its text is shown as it is."""
+    made = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
     for place, column in enumerate(columns):
         made.add_column(column, justify="right" if place >= len(columns) - numbers else "left")
     for row in rows:
-        made.add_row(*row)
+        # A vehicle may be called what rich would take for a style.
+        made.add_row(*map(Text, row))
     return made
 
 

@@ -4,6 +4,7 @@ from cli.output import console, table
 from tasks import words
 from tasks.post import PostSummary
 from tasks.settle import ReasonTotal, SettleSummary
+from tasks.true_up import TrueUpSummary
 
 
 def show_settled(summary: SettleSummary) -> None:
@@ -13,7 +14,7 @@ def show_settled(summary: SettleSummary) -> None:
         "discharged",
         "paid",
         "payable",
-        "booked now",
+        "would be booked" if summary.state == "dry_run" else "booked now",
         "settlements new or changed",
     )
     values = (
@@ -25,6 +26,17 @@ def show_settled(summary: SettleSummary) -> None:
         str(summary.revisions),
     )
     console.print(table(f"{summary.state}: {summary.period}", columns, [values], numbers=6))
+    if summary.deferred:
+        console.print(f"{summary.deferred} settlements are left to the calendar's first run")
+    if summary.differences:
+        console.print(
+            f"{summary.differences} settlements differ from the books and are only reported"
+        )
+    if summary.second_opinion is not None:
+        console.print(words.second_opinion(summary), soft_wrap=True)
+    console.print(
+        f"run {summary.run_id or 'none'}, outputs {summary.outputs_digest}", soft_wrap=True
+    )
     _show_reasons(
         "Discharged, verified, and not paid", summary.unpaid, summary.currency, packets=False
     )
@@ -52,3 +64,14 @@ def _show_reasons(title: str, totals: list[ReasonTotal], currency: str, *, packe
 def show_posted(summary: PostSummary) -> None:
     """Print what a posting run did and what remains."""
     console.print(words.posted(summary))
+
+
+def show_true_up(summary: TrueUpSummary) -> None:
+    """Print what the calendar's runs came to, and what changes for each vehicle."""
+    for one in summary.runs:
+        console.print(words.calendar_run(one))
+    rows = [tuple(row.values()) for row in words.changes(summary)]
+    if rows:
+        columns = ("program", "day", "run", "event", "vehicle", "money", "")
+        console.print(table("Per vehicle", columns, rows))
+    console.print(words.trued_up(summary))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from settlement import units
-from settlement.matching import REGISTER_STEP_MILLIWH
+from settlement.metering import REGISTER_STEP_MILLIWH
 from settlement.programs import REGISTER_TOLERANCE_PCT
 from settlement.schemas import READING
 

@@ -2,6 +2,7 @@
 
 Where do I go to…
     …see how a period comes to be settled?              flows.settle_period
+    …see how past days are settled again?               flows.true_up
     …see how what is booked reaches the clearinghouse?  flows.post_pending
     …see how events and prices come in?                 flows.sync_grid_events
     …see what runs when?                                prefect.yaml

@@ -27,7 +27,8 @@ def settle_period(
 
     With neither start nor end, everything is settled that is due: from the end of the last settled
     period until shortly ago. With both, that period is settled, again if it was settled before:
-    what has changed since is booked as an adjustment.
+    what has changed since is booked as an adjustment. What is due is left to the first run of its
+    program's calendar, where that comes a day or more later; a period by hand is booked at once.
 
     Args:
         start: Start of the period, with its time zone. It belongs to the period.
@@ -46,7 +47,7 @@ def settle_period(
     if quality.hold:
         log.error("%s is held: %s", period, quality.hold)
 
-    summary = steps.settle(period, hold=quality.hold, dry_run=dry_run)
+    summary = steps.settle(period, hold=quality.hold, dry_run=dry_run, by_hand=start is not None)
     steps.publish_settled(summary, quality)
     return Completed(name=_ending(summary.state, summary.held), message=words.settled(summary))
 

@@ -6,9 +6,14 @@ Where do I go to…
     …decode a packet?                                          settlement.packets
     …see how a packet is judged?                               settlement.verdicts
     …read or change a tariff's rules?                          settlement.programs
-    …see which energy falls into which window?                 settlement.matching
+    …see which event and price are in force when?              settlement.timeline
+    …see how meters are checked, reading by reading?           settlement.metering
+    …see which energy is paid for, and why the rest is not?    settlement.matching
+    …find the battery's factor, or a baseline?                 settlement.thermal, settlement.baselines
     …follow the money of one line?                             settlement.pricing
     …see what is booked, and under which id?                   settlement.booking
+    …see how what is booked is sealed?                         settlement.seals, settlement.merkle
+    …run all of it?                                            settlement.engine
     …see what is sent to the clearinghouse, and what its
      answers mean?                                             settlement.posting
 

@@ -5,7 +5,10 @@ from typing import Final
 import polars as pl
 
 from settlement.bounds import assert_fits
-from settlement.matching import Grid, divide_over, would_have_been
+from settlement.facts import Facts
+from settlement.matching.scopes import Bucket, buckets
+from settlement.matching.unpaid import would_have_been
+from settlement.metering import divide_over
 from settlement.periods import Period
 from settlement.timeline import Place
 
@@ -19,13 +22,13 @@ SCHEMA: Final = pl.Schema(
 )
 
 
-def worth(claims: pl.DataFrame, grid: Grid, period: Period) -> pl.DataFrame:
+def worth(claims: pl.DataFrame, facts: Facts, period: Period) -> pl.DataFrame:
     """Quarantined packets by reason.
 
     Args:
         claims: reason, vehicle_id, evse_id, started_at, ended_at, energy_milliwh; the last null
             where a packet's claim cannot be read.
-        grid: events, prices, contracts, programs.
+        facts: events, prices, contracts, programs.
         period: the run's period.
 
     Returns:
@@ -39,7 +42,9 @@ def worth(claims: pl.DataFrame, grid: Grid, period: Period) -> pl.DataFrame:
         (pl.col("energy_milliwh") > 0) & (pl.col("started_at") < pl.col("ended_at"))
     )
     parts = [
-        _priced(usable, grid, name, vehicles, period) for name, vehicles in grid.homes().items()
+        _priced(usable, facts, bucket, bucket.vehicles)
+        for bucket in buckets(facts, period)
+        if bucket.vehicles is not None
     ]
     if not parts:
         return (
@@ -59,20 +64,21 @@ def worth(claims: pl.DataFrame, grid: Grid, period: Period) -> pl.DataFrame:
 
 
 def _priced(
-    usable: pl.DataFrame, grid: Grid, program: str, vehicles: list[str], period: Period
+    usable: pl.DataFrame, facts: Facts, bucket: Bucket, vehicles: frozenset[str]
 ) -> pl.DataFrame:
-    cells = grid.timeline(program, period)
     rates = (
-        grid.contracts.filter(pl.col("program") == program)
+        facts.contracts.filter(pl.col("program") == bucket.program.program)
         .group_by("vehicle_id")
         .agg(pl.col("incentive_rate_ppm").sort_by("valid_from").last())
     )
-    mine = usable.lazy().filter(pl.col("vehicle_id").is_in(vehicles))
+    mine = usable.lazy().filter(pl.col("vehicle_id").is_in(sorted(vehicles)))
     pieces = (
-        divide_over(mine, cells, ["reason", "vehicle_id"])
-        .join(cells, on="interval", how="left")
-        .filter(pl.col("place") == Place.EVENT)
+        divide_over(mine, bucket.cells, ["reason", "vehicle_id"])
+        .join(bucket.cells, on="interval", how="left")
+        .filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
         .join(rates, on="vehicle_id", how="left")
     )
     assert_fits(pieces, ("energy_milliwh", "price_micros_per_kwh", "incentive_rate_ppm"))
-    return pieces.with_columns(would_have_been()).select("reason", "would_have_been_micros")
+    return pieces.with_columns(would_have_been(bucket.program.rounding_mode)).select(
+        "reason", "would_have_been_micros"
+    )

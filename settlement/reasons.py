@@ -57,22 +57,56 @@ class UnpaidReason(StrEnum):
     """Why energy of a verified reading earns nothing, or nothing yet."""
 
     ERR_DATA_INCONSISTENCY = "ERR_DATA_INCONSISTENCY"
-    """The registers and the powers disagree beyond the program's tolerance; the reading's identity
-    carries two contents; another discharge of the same EVSE or vehicle overlaps it; or it is more
-    energy than an EVSE can deliver."""
+    """Registers and powers, or the state of charge and the energy, disagree beyond the program's
+    tolerance; registers run backwards or jump; the reading's identity carries two contents; another
+    discharge of the same EVSE overlaps it; or it is more energy than an EVSE can deliver."""
+    METER_EXCHANGED = "METER_EXCHANGED"
+    """The meter was exchanged, or its register rolled over, within the reading: what it delivered
+    meanwhile is not known."""
+    TWO_PLACES = "TWO_PLACES"
+    """One vehicle at two EVSEs at one time; neither is paid until resolved."""
+    ABOVE_RATING = "ABOVE_RATING"
+    """More energy than the contract's rated power delivers in that time."""
+    OUTSIDE_RADIUS = "OUTSIDE_RADIUS"
+    """The vehicle was further from its site than the program's radius."""
     OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
     """Discharged while no grid stress window was in force."""
+    EVENT_CANCELLED = "EVENT_CANCELLED"
+    """Discharged within the interval of an event that was cancelled by then."""
+    OUTSIDE_GROUP = "OUTSIDE_GROUP"
+    """Discharged while an event was in force only for a group that the vehicle's site is not in."""
     NO_CONTRACT = "NO_CONTRACT"
     """The vehicle has no contract in force as the event starts."""
     DOUBLE_ENROLMENT = "DOUBLE_ENROLMENT"
     """Several contracts are in force as the event starts, or two programs would pay for the same time;
     neither is paid until resolved."""
+    OUTSIDE_SEASON = "OUTSIDE_SEASON"
+    """Within an event, outside the months, hours and days in which the program pays."""
+    OVER_CAP = "OVER_CAP"
+    """Beyond a cap of the program: hours of a season or event; after all other reasons, energy of an event
+    or season."""
+    NO_ORDER = "NO_ORDER"
+    """The program pays for orders, and the vehicle had none for that time."""
     PRICE_MISSING = "PRICE_MISSING"
     """No price is known for the interval. The settlement is held; settling the period again after the
     price has come pays it."""
     NEGATIVE_PRICE = "NEGATIVE_PRICE"
     """The price was negative and the program pays zero then."""
+    BASELINE_MISSING = "BASELINE_MISSING"
+    """No baseline is known for the interval. The settlement is held."""
+    THERMAL_LIMIT_REACHED = "THERMAL_LIMIT_REACHED"
+    """The filtered battery temperature had reached the limit and was not yet back in the release band."""
+    THERMAL_MISSING = "THERMAL_MISSING"
+    """No battery temperature fresh enough, and the program holds the settlement then."""
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    """Below the program's minimum of energy or duration per event, or of power per interval."""
+    NETTED = "NETTED"
+    """Offset by charging in the same event or interval, or by not staying below the baseline."""
+    CHARGED_BEFORE = "CHARGED_BEFORE"
+    """Charged shortly before or after the event, only to be discharged in it: deducted."""
 
 
-HELD: frozenset[UnpaidReason] = frozenset({UnpaidReason.PRICE_MISSING})
+HELD: frozenset[UnpaidReason] = frozenset(
+    {UnpaidReason.PRICE_MISSING, UnpaidReason.BASELINE_MISSING, UnpaidReason.THERMAL_MISSING}
+)
 """Reasons that hold the whole settlement instead of paying the rest of it."""

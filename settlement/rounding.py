@@ -19,7 +19,7 @@ class RoundingMode(StrEnum):
     """Towards zero."""
 
 
-def divide(numerator: pl.Expr, divisor: int, mode: RoundingMode) -> pl.Expr:
+def divide(numerator: pl.Expr, divisor: int | pl.Expr, mode: RoundingMode) -> pl.Expr:
     """``numerator / divisor`` rounded to an integer, exactly, in 128 bits.
 
     The caller guarantees that the numerator's exact value lies within ±2^127 (``bounds.assert_fits``);
@@ -27,13 +27,21 @@ def divide(numerator: pl.Expr, divisor: int, mode: RoundingMode) -> pl.Expr:
     ``//`` floors; and compares the remainder with what is missing to the divisor, because doubling
     it would halve the headroom.
 
+    Args:
+        numerator: integers of either sign.
+        divisor: positive, one for all rows or one per row; a row whose divisor is 0 comes out null.
+        mode: what happens to the remainder.
+
     >>> frame = pl.DataFrame({"n": [5, -5, 15, 14, -16]})
     >>> frame.select(divide(pl.col("n"), 10, RoundingMode.HALF_AWAY)).to_series().to_list()
     [1, -1, 2, 1, -2]
     >>> frame.select(divide(pl.col("n"), 10, RoundingMode.HALF_EVEN)).to_series().to_list()
     [0, 0, 2, 1, -2]
+    >>> each = pl.DataFrame({"n": [5, -5, 15], "by": [10, 2, 6]})
+    >>> each.select(divide(pl.col("n"), pl.col("by"), RoundingMode.HALF_AWAY)).to_series().to_list()
+    [1, -3, 3]
     """
-    by = pl.lit(divisor, dtype=pl.Int128)
+    by = pl.lit(divisor, dtype=pl.Int128) if isinstance(divisor, int) else divisor.cast(pl.Int128)
     wide = numerator.cast(pl.Int128)
     size = wide.abs()
     quotient = size // by

@@ -11,6 +11,9 @@ from typing import Final
 
 MILLIWH_PER_WH: Final = 1_000
 MILLIWH_PER_KWH: Final = 1_000_000
+W_US_PER_MILLIWH: Final = 3_600_000
+"""1 mWh is 3.6e6 W·µs."""
+
 MICROS_PER_UNIT: Final = 1_000_000
 PPM: Final = 1_000_000
 
@@ -32,11 +35,18 @@ POWER_MAX_W: Final = 10_000_000
 PRICE_MAX_MICROS_PER_KWH: Final = 10**8
 """A price, either sign: 100 currency units per kWh, above every cap known in a wholesale market."""
 
+PRICE_MAX_MICROS_PER_KW: Final = 10**10
+"""A price of power or a penalty, either sign: 10,000 currency units per kW."""
+
 FACTOR_MAX_PPM: Final = 4_000_000
 """Incentive rate and tier multiplier: at most fourfold."""
 
 SEQUENCE_MAX: Final = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly (RFC 8259 §6)."""
+
+TEMPERATURE_MIN_MILLICELSIUS: Final = -50_000
+TEMPERATURE_MAX_MILLICELSIUS: Final = 150_000
+"""Range of a battery sensor (requirement 5 names 0 to 150 °C; a parked car may be colder)."""
 
 LATITUDE_MAX_MICRODEG: Final = 90_000_000
 LONGITUDE_MAX_MICRODEG: Final = 180_000_000
@@ -45,6 +55,9 @@ CLOCK_OFFSET_MAX_US: Final = 86_400_000_000
 INTERVAL_MAX: Final = timedelta(hours=1)
 """Longest interval of one reading. It bounds how far a query must look back for a reading that
 overlaps a window."""
+
+EXPORT_INTERVAL_MAX: Final = timedelta(hours=24)
+"""Longest interval of one reading in a case folder: an export may have summed readings up."""
 
 EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)

@@ -4,7 +4,8 @@ Where do I go to…
     …have a whole evening: deliveries, roster, truth?           simulators.evening
     …see what each charger does, and what its meter sees?       simulators.plans, .driving
     …see how a packet is spoilt, and what must come of it?      simulators.mischief, .labels
-    …see what must be paid, and what not?                       simulators.truth
+    …see how warm the batteries get?                            simulators.heat
+    …see what must be paid, and what not?                       simulators.truth, .netting
     …enrol the fleet's keys and contracts?                      simulators.roster
     …publish the evening over MQTT?                             simulators.fleet
     …serve event windows and prices?                            simulators.utility

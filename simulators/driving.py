@@ -26,6 +26,9 @@ LIE_FACTOR: Final = 3
 LIES_FOR: Final = 12
 """Intervals in which a lying meter lies."""
 
+INTERRUPTION: Final = (timedelta(minutes=35), timedelta(minutes=45))
+"""When, in the first event, a vehicle that interrupts its discharge charges instead."""
+
 ERRAND_PPM: Final = 50_000
 """State of charge that a drive between two stays costs."""
 
@@ -45,6 +48,10 @@ def _level_w(plan: Plan, now: datetime, arrived: datetime, events: Sequence[Grid
 
     Zero at the edges of a window: a car that keeps to the windows exports nothing outside them.
     """
+    if plan.interrupts:
+        begins, ends = (events[0].started_at + after for after in INTERRUPTION)
+        if begins <= now < ends:
+            return CHARGE_W
     for event in events:
         if event.started_at - plan.eager < now < event.ended_at + plan.eager:
             middle = event.started_at + (event.ended_at - event.started_at) / 2

@@ -24,13 +24,14 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from simulators import grid
 from simulators.driving import Step, drive
 from simulators.grid import GridEvent, Price
+from simulators.heat import Temperature, temperatures
 from simulators.keys import derive_key
 from simulators.labels import Delivery, Label, Phase
 from simulators.mischief import FAULTS, Honest, give_out
-from simulators.plans import EVSES_MAX, EVSES_MIN, Plan, make_plans
+from simulators.plans import EVSES_MAX, EVSES_MIN, Battery, Plan, make_plans
 from simulators.roster import RosterRow, roster_of, write_roster
 from simulators.signing import Signer, sign_all
-from simulators.truth import Truth, reckon
+from simulators.truth import Terms, Truth, reckon
 
 SIGNING_THREADS: Final = 4
 STEPS_S: Final = (5, 10, 15, 20, 30, 60)
@@ -52,7 +53,7 @@ class Evening:
         day: the date.
         received_by: by this time every packet has been received; FUTURE packets are signed for an
             hour later. Must lie after the evening.
-        evses: chargers, 4 to 5,000; each has one vehicle.
+        evses: chargers, 10 to 5,000; each has one vehicle.
         step_s: length of a packet's interval, one of ``STEPS_S``.
         keys: private keys by EVSE, where derived ones will not do.
 
@@ -81,8 +82,20 @@ class Evening:
 
     @cached_property
     def events(self) -> list[GridEvent]:
-        """The grid stress events."""
+        """The grid stress events, of both programs."""
         return grid.events(self.day)
+
+    @cached_property
+    def _events_of(self) -> dict[str, list[GridEvent]]:
+        return {
+            program: [one for one in self.events if one.program == program]
+            for program in grid.EVENT_NAMES
+        }
+
+    @cached_property
+    def temperatures(self) -> list[Temperature]:
+        """What is measured of the batteries, by vehicle and time."""
+        return temperatures(self.seed, self.day, self.plans)
 
     @cached_property
     def prices(self) -> list[Price]:
@@ -113,9 +126,10 @@ class Evening:
     @cached_property
     def _former(self) -> dict[str, Signer]:
         """Keys that expired before the evening, of the EVSEs whose EXPIRED_KEY packets are sent."""
-        plans = self.plans[: max(2, self.evses // 10)]
+        plain = [plan for plan in self.plans if plan.contracted and plan.program == grid.PROGRAM]
         return {
-            plan.evse_id: Signer(derive_key(self.seed, f"{plan.evse_id} former")) for plan in plans
+            plan.evse_id: Signer(derive_key(self.seed, f"{plan.evse_id} former"))
+            for plan in plain[: max(2, self.evses // 10)]
         }
 
     def roster(self) -> list[RosterRow]:
@@ -139,13 +153,18 @@ class Evening:
             one
             for plan in self.plans
             for one in drive(
-                plan, self.events, step, Random(f"drive {self.seed} {self.day} {plan.evse_id}")
+                plan,
+                self._events_of[plan.program],
+                step,
+                Random(f"drive {self.seed} {self.day} {plan.evse_id}"),
             )
         ]
 
     @cached_property
     def deliveries(self) -> list[Delivery]:
-        """Everything that is sent, in order: live, then what was buffered, then replays."""
+        """Everything that is sent, in order: live, then what was buffered, then replays, and days later
+        what a straggler had kept back.
+        """
         work = [(self.signers[step.content.evse_id], step.content) for step in self.steps]
         packets = sign_all(work, threads=SIGNING_THREADS)
         faults = self._faults()
@@ -162,14 +181,32 @@ class Evening:
         return sorted(out, key=lambda one: (one.phase, one.sent_at))
 
     @cached_property
+    def in_time(self) -> list[Delivery]:
+        """The deliveries of the evening itself."""
+        return [one for one in self.deliveries if one.phase is not Phase.DAYS_LATER]
+
+    @cached_property
+    def stragglers(self) -> list[Delivery]:
+        """The deliveries that come days later."""
+        return [one for one in self.deliveries if one.phase is Phase.DAYS_LATER]
+
+    @cached_property
     def truth(self) -> Truth:
-        """What must come of it."""
-        return reckon(
-            self.steps,
-            self.deliveries,
-            contracted=frozenset(plan.vehicle_id for plan in self.plans if plan.contracted),
+        """What must come of it in the end."""
+        return reckon(self.steps, self.deliveries, self._terms)
+
+    @cached_property
+    def truth_in_time(self) -> Truth:
+        """What must come of it while the stragglers' packets are still to come."""
+        return reckon(self.steps, self.in_time, self._terms)
+
+    @cached_property
+    def _terms(self) -> Terms:
+        return Terms(
+            program={plan.vehicle_id: plan.program for plan in self.plans if plan.contracted},
             events=self.events,
             prices=self.prices,
+            temperatures=self.temperatures,
         )
 
     @cached_property
@@ -200,21 +237,24 @@ class Evening:
 
     def _placed(self, one: Delivery, step: Step) -> Delivery:
         """The delivery: buffered if its EVSE was cut off, and with its full label if it is good."""
-        outage = self._plan_of(step).outage
-        cut_off = (
-            one.phase is Phase.LIVE and outage is not None and outage[0] <= one.sent_at < outage[1]
-        )
+        phase = one.phase
+        if phase is Phase.LIVE and self._cut_off(step):
+            phase = Phase.DAYS_LATER if self._plan_of(step).straggles else Phase.BUFFERED
         label = one.label
         if label is Label.GOOD:
-            label = self._good_label(step, late=cut_off)
-        return replace(one, label=label, phase=Phase.BUFFERED if cut_off else one.phase)
+            label = self._good_label(step, phase)
+        return replace(one, label=label, phase=phase)
 
-    def _good_label(self, step: Step, *, late: bool) -> Label:
+    def _cut_off(self, step: Step) -> bool:
+        outage = self._plan_of(step).outage
+        return outage is not None and outage[0] <= step.content.ended_at < outage[1]
+
+    def _good_label(self, step: Step, phase: Phase) -> Label:
         content = step.content
         if step.lies:
             return Label.LYING_METER
-        if late:
-            return Label.LATE
+        if phase is not Phase.LIVE:
+            return Label.LATE if phase is Phase.BUFFERED else Label.STRAGGLING
         exports = content.export_end_milliwh > content.export_start_milliwh
         inside = any(
             e.started_at < content.ended_at and content.started_at < e.ended_at for e in self.events
@@ -223,21 +263,26 @@ class Evening:
 
     def _faults(self) -> dict[int, Label]:
         """Which step gets which fault."""
-        payable = [
-            i
-            for i, step in enumerate(self.steps)
-            if not step.lies
-            and self._plan_of(step).contracted
-            and step.content.export_end_milliwh > step.content.export_start_milliwh
-            and any(
-                event.started_at <= step.content.started_at
-                and step.content.ended_at <= event.ended_at
-                for event in self.events
-            )
-        ]
+        payable = [i for i, step in enumerate(self.steps) if self._plainly_payable(step)]
         former = frozenset(i for i in payable if self.steps[i].content.evse_id in self._former)
         rng = Random(f"faults {self.seed} {self.day}")
         return give_out(payable, former=former, of=len(self.steps), rng=rng)
+
+    def _plainly_payable(self, step: Step) -> bool:
+        """Whether its energy would be paid, whatever becomes of the vehicle's other energy."""
+        plan, content = self._plan_of(step), step.content
+        intricate = plan.charges or plan.battery in (Battery.HOT, Battery.UNMEASURED)
+        return (
+            plan.contracted
+            and not step.lies
+            and not (plan.program == grid.THERMAL_PROGRAM and (intricate or plan.interrupts))
+            and not (plan.straggles and self._cut_off(step))
+            and content.export_end_milliwh > content.export_start_milliwh
+            and any(
+                event.started_at <= content.started_at and content.ended_at <= event.until
+                for event in self._events_of[plan.program]
+            )
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,6 +55,8 @@ class Label(StrEnum):
     """The export register runs backwards."""
     LYING_METER = "lying_meter"
     """Registers and powers disagree by far."""
+    STRAGGLING = "straggling"
+    """Good; buffered for so long that it comes days later, when the evening has been settled."""
     UNREADABLE = "unreadable"
     """Garbage, a JSON name twice, NaN, 9 KiB, a field missing."""
 
@@ -65,6 +67,8 @@ class Phase(IntEnum):
     LIVE = 0
     BUFFERED = 1
     REPLAY = 2
+    DAYS_LATER = 3
+    """After the evening has been settled and paid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Final
 
 FIELDS: Final = (
-    "posting_id", "settlement_id", "program", "event_id", "vehicle_id", "account", "currency",
-    "amount_minor", "period_started_at", "period_ended_at", "supersedes",
+    "posting_id", "settlement_id", "program", "event_id", "vehicle_id", "kind", "account",
+    "currency", "amount_minor", "period_started_at", "period_ended_at", "supersedes",
 )  # fmt: skip
 NULLABLE: Final = frozenset({"supersedes"})
 POSTINGS_MAX: Final = 1_000_000
@@ -114,9 +114,14 @@ class Ledger:
 
     @property
     def settlements_paid_twice(self) -> list[str]:
-        """Settlements that took effect under more than one posting id: a double payout."""
-        counts = Counter(posting.fields["settlement_id"] for posting in self.postings.values())
-        return sorted(settlement for settlement, count in counts.items() if count > 1)
+        """Settlements that took effect for one kind and account under more than one posting id: a
+        double payout.
+        """
+        counts = Counter(
+            tuple(posting.fields[name] for name in ("settlement_id", "kind", "account"))
+            for posting in self.postings.values()
+        )
+        return sorted({settlement for (settlement, _, _), count in counts.items() if count > 1})
 
     def as_json(self) -> dict[str, object]:
         """As ``GET /v1/ledger`` shows it; amounts as text."""

@@ -9,10 +9,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
+from simulators.driving import BATTERY_MILLIWH
 from simulators.plans import Plan
 from simulators.signing import Signer
 
 RATED_W: Final = 11_500
+SHARES_PPM: Final = {"owner": 850_000, "site_host": 100_000, "aggregator": 50_000}
+"""How what a vehicle earns is divided where it is divided."""
+
 KEY_LIFE: Final = timedelta(days=30)
 """How long before the evening its keys became valid, and how long those before had been."""
 
@@ -38,8 +42,12 @@ class RosterRow:
         latitude_microdeg: of the site, millionths of a degree, WGS 84.
         longitude_microdeg: of the site.
         rated_w: what the charger can discharge, W.
+        capacity_milliwh: of the car's battery, usable.
         account: the owner's account; empty where this row brings no contract.
         incentive_rate: decimal text such as "0.85"; empty where this row brings no contract.
+        program: of the contract.
+        site_host: account that gets its share of ``SHARES_PPM``; empty where the owner gets all.
+        aggregator: likewise.
     """
 
     key_id: str
@@ -52,13 +60,29 @@ class RosterRow:
     latitude_microdeg: int
     longitude_microdeg: int
     rated_w: int
+    capacity_milliwh: int
     account: str
     incentive_rate: str
+    program: str
+    site_host: str = ""
+    aggregator: str = ""
 
     @property
     def has_contract(self) -> bool:
         """Whether this row is to be enrolled as a contract too."""
         return bool(self.account)
+
+    @property
+    def shares_ppm(self) -> list[tuple[str, str, int]]:
+        """Role, account and part of everyone whom the contract pays."""
+        if not self.site_host:
+            return [("owner", self.account, 1_000_000)]
+        accounts = {
+            "owner": self.account,
+            "site_host": self.site_host,
+            "aggregator": self.aggregator,
+        }
+        return [(role, accounts[role], part) for role, part in SHARES_PPM.items()]
 
 
 def roster_of(
@@ -81,8 +105,12 @@ def roster_of(
             latitude_microdeg=plan.latitude_microdeg,
             longitude_microdeg=plan.longitude_microdeg,
             rated_w=RATED_W,
+            capacity_milliwh=BATTERY_MILLIWH,
             account=plan.account,
             incentive_rate=plan.incentive_rate,
+            program=plan.program,
+            site_host=plan.site_host,
+            aggregator=plan.aggregator,
         )
         for plan in plans
     ]
@@ -95,6 +123,8 @@ def roster_of(
             valid_to=day_starts_at - KEY_LIFE,
             account="",
             incentive_rate="",
+            site_host="",
+            aggregator="",
         )
         for row in rows
         if row.evse_id in former
@@ -124,8 +154,12 @@ def _from_text(row: dict[str, str], where: str) -> RosterRow:
             latitude_microdeg=int(row["latitude_microdeg"]),
             longitude_microdeg=int(row["longitude_microdeg"]),
             rated_w=int(row["rated_w"]),
+            capacity_milliwh=int(row["capacity_milliwh"]),
             account=row["account"],
             incentive_rate=row["incentive_rate"],
+            program=row["program"],
+            site_host=row["site_host"],
+            aggregator=row["aggregator"],
         )
     except KeyError as error:
         raise UnusableRosterError(f"{where}: column {error} is missing") from error

@@ -3,12 +3,13 @@
     exported = paid + unpaid (verified, by reason) + unverified (its only packet is refused)
 
 holds to the thousandth of a watt-hour. An interval that straddles an edge is divided in proportion
-to time, its earlier part rounded down, the rest to the last part (docs/settlement.md). This shares
-no code with the settlement it is compared with.
+to time, its earlier part rounded down, the rest to the last part (docs/settlement.md). Energy that
+earns nothing because of heat, netting or charging is ``netting``'s. This shares no code with the
+settlement that it is compared with.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,14 +18,20 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from settlement.packets import Content
+from simulators import netting
 from simulators.driving import Step
-from simulators.grid import GridEvent, Price
+from simulators.grid import PROGRAM, THERMAL_PROGRAM, GridEvent, Price
+from simulators.heat import Temperature
 from simulators.labels import ALREADY_LANDED, READING, Delivery, Label
+from simulators.netting import Metered
 from simulators.signing import rfc3339
 
 ERR_DATA_INCONSISTENCY: Final = "ERR_DATA_INCONSISTENCY"
 NO_CONTRACT: Final = "NO_CONTRACT"
 OUTSIDE_WINDOW: Final = "OUTSIDE_WINDOW"
+EVENT_CANCELLED: Final = "EVENT_CANCELLED"
+NOT_YET_SENT: Final = "NOT_YET_SENT"
+"""No reason of the rules: exported, and still in the charger's buffer."""
 
 Key = tuple[str, int, int]
 K = TypeVar("K")
@@ -38,10 +45,12 @@ class Truth:
 
     Attributes:
         exported: by vehicle, what its meter's export register rose by.
-        paid: by (vehicle, event).
-        paid_by_price: by (vehicle, event, start of the price's interval); sums to ``paid``.
+        paid: by (vehicle, event); net of what was charged where the program says so.
+        paid_by_price: by (vehicle, event, start of the price's interval); sums to ``paid``, and may be
+            negative where a vehicle drew more than it gave.
         unpaid: by (vehicle, reason of ``settlement.reasons.UnpaidReason``).
-        unverified: by (vehicle, reason of ``PacketReason``): exported, but no packet proves it.
+        unverified: by (vehicle, reason of ``PacketReason``, or NOT_YET_SENT): exported, but no packet
+            proves it.
         deliveries: by label.
         refused: packets that must be quarantined, by reason; every one is different bytes.
         readings: packets that must become readings.
@@ -117,14 +126,14 @@ def _as_rows(energies: Mapping[tuple[str, str], int]) -> list[dict[str, object]]
     ]
 
 
-def divide(content: Content, edges: Sequence[datetime]) -> list[tuple[datetime, int]]:
-    """The export of an interval, cut at these edges: start and energy of each part, in order."""
+def divide(energy: int, content: Content, edges: Sequence[datetime]) -> list[tuple[datetime, int]]:
+    """The energy of an interval, cut at these edges: start and energy of each part, in order."""
     cuts = [
         content.started_at,
         *(edge for edge in edges if content.started_at < edge < content.ended_at),
         content.ended_at,
     ]
-    energy = left = content.export_end_milliwh - content.export_start_milliwh
+    left = energy
     length = (content.ended_at - content.started_at) // _MICROSECOND
     parts = []
     for begins, ends in pairwise(cuts[:-1]):
@@ -139,65 +148,155 @@ def key_of(content: Content) -> Key:
     return content.evse_id, content.stream_epoch, content.sequence
 
 
-def reckon(
-    steps: Iterable[Step],
-    deliveries: Sequence[Delivery],
-    *,
-    contracted: frozenset[str],
-    events: Sequence[GridEvent],
-    prices: Sequence[Price],
-) -> Truth:
-    """The truth of an evening.
+@dataclass(frozen=True)
+class Terms:
+    """What the evening is settled by.
+
+    Attributes:
+        program: of each vehicle that has a contract.
+        events: half-open windows; those of one program do not overlap.
+        prices: half-open, without a gap in any window; neighbours differ.
+        temperatures: of the batteries that have a sensor, by time for each vehicle.
+    """
+
+    program: Mapping[str, str]
+    events: Sequence[GridEvent]
+    prices: Sequence[Price]
+    temperatures: Sequence[Temperature]
+
+    def edges(self) -> list[datetime]:
+        """Every time at which something begins or ends."""
+        looked_back = {one.started_at - netting.LOOK_BACK for one in self.events}
+        called_off = {one.until for one in self.events}
+        windows = {edge for one in self.events for edge in (one.started_at, one.ended_at)}
+        prices = {edge for one in self.prices for edge in (one.started_at, one.ended_at)}
+        return sorted(windows | prices | called_off | looked_back)
+
+    def event_at(self, vehicle: str, moment: datetime) -> GridEvent | None:
+        """The event whose interval holds a moment, called off or not, for a vehicle's program."""
+        program = self.program.get(vehicle, PROGRAM)
+        return next(
+            (
+                one
+                for one in self.events
+                if one.program == program and one.started_at <= moment < one.ended_at
+            ),
+            None,
+        )
+
+    def interval_at(self, event: GridEvent, moment: datetime) -> netting.Span:
+        """The part of an event in which its price stays the same."""
+        price = next(
+            one
+            for one in self.prices
+            if one.program == event.program and one.started_at <= moment < one.ended_at
+        )
+        return max(price.started_at, event.started_at), min(price.ended_at, event.until)
+
+
+def reckon(steps: Iterable[Step], deliveries: Sequence[Delivery], terms: Terms) -> Truth:
+    """The truth of an evening, as far as it has been delivered.
 
     Args:
         steps: everything the meters saw.
-        deliveries: everything that is sent.
-        contracted: vehicles that have a contract.
-        events: half-open windows; they do not overlap.
-        prices: half-open, without a gap in any window.
+        deliveries: everything that has been sent by the time that the truth is told of.
+        terms: what it is settled by.
     """
-    proven = {key_of(one.content) for one in deliveries if one.expected == READING}
-    conflicted = {key_of(one.content) for one in deliveries if one.label is Label.CONFLICTED}
-    why_not = {key_of(one.content): one.expected for one in deliveries}
-    starts = {one.started_at for one in events} | {one.started_at for one in prices}
-    ends = {one.ended_at for one in events} | {one.ended_at for one in prices}
-    edges = sorted(starts | ends)
-    exported: Counter[str] = Counter()
-    paid_by_price: Counter[tuple[str, str, datetime]] = Counter()
-    unpaid: Counter[tuple[str, str]] = Counter()
-    unverified: Counter[tuple[str, str]] = Counter()
-    for step in steps:
-        content, key = step.content, key_of(step.content)
-        vehicle = content.vehicle_id
-        energy = content.export_end_milliwh - content.export_start_milliwh
-        exported[vehicle] += energy
-        if key not in proven:
-            unverified[vehicle, why_not[key]] += energy
-        elif step.lies or key in conflicted:
-            unpaid[vehicle, ERR_DATA_INCONSISTENCY] += energy
+    return _Reckoning(deliveries, terms).over(steps)
+
+
+class _Reckoning:
+    """One call of ``reckon``."""
+
+    def __init__(self, deliveries: Sequence[Delivery], terms: Terms) -> None:
+        self._terms = terms
+        self._edges = terms.edges()
+        self._deliveries = deliveries
+        self._proven = {key_of(one.content) for one in deliveries if one.expected == READING}
+        self._conflicted = {
+            key_of(one.content) for one in deliveries if one.label is Label.CONFLICTED
+        }
+        self._why_not = {key_of(one.content): one.expected for one in deliveries}
+        self._exported: Counter[str] = Counter()
+        self._unpaid: Counter[tuple[str, str]] = Counter()
+        self._unverified: Counter[tuple[str, str]] = Counter()
+        self._metered: dict[tuple[str, str], dict[netting.Span, Metered]] = {}
+        self._drawn: dict[str, Counter[datetime]] = defaultdict(Counter)
+
+    def over(self, steps: Iterable[Step]) -> Truth:
+        for step in steps:
+            self._count(step)
+        by_price = _in_order(self._paid())
+        paid: Counter[tuple[str, str]] = Counter()
+        for (vehicle, event_id, _), energy in by_price.items():
+            paid[vehicle, event_id] += energy
+        expected = Counter(one.expected for one in self._deliveries)
+        readings, already_landed = expected.pop(READING, 0), expected.pop(ALREADY_LANDED, 0)
+        return Truth(
+            exported=dict(sorted(self._exported.items())),
+            paid=_in_order(paid),
+            paid_by_price=by_price,
+            unpaid=_in_order(self._unpaid),
+            unverified=_in_order(self._unverified),
+            deliveries=Counter(one.label for one in self._deliveries),
+            refused=dict(sorted(expected.items())),
+            readings=readings,
+            already_landed=already_landed,
+        )
+
+    def _count(self, step: Step) -> None:
+        content, key, vehicle = step.content, key_of(step.content), step.content.vehicle_id
+        exported = content.export_end_milliwh - content.export_start_milliwh
+        imported = content.import_end_milliwh - content.import_start_milliwh
+        self._exported[vehicle] += exported
+        if key not in self._proven:
+            self._unverified[vehicle, self._why_not.get(key, NOT_YET_SENT)] += exported
+        elif step.lies or key in self._conflicted:
+            self._unpaid[vehicle, ERR_DATA_INCONSISTENCY] += exported
         else:
-            for start, part in divide(content, edges):
-                event = next((e for e in events if e.started_at <= start < e.ended_at), None)
-                if event is None:
-                    unpaid[vehicle, OUTSIDE_WINDOW] += part
-                elif vehicle not in contracted:
-                    unpaid[vehicle, NO_CONTRACT] += part
-                else:
-                    price = next(one for one in prices if one.started_at <= start < one.ended_at)
-                    paid_by_price[vehicle, event.event_id, price.started_at] += part
-    paid: Counter[tuple[str, str]] = Counter()
-    for (vehicle, event_id, _), energy in paid_by_price.items():
-        paid[vehicle, event_id] += energy
-    expected = Counter(one.expected for one in deliveries)
-    readings, already_landed = expected.pop(READING, 0), expected.pop(ALREADY_LANDED, 0)
-    return Truth(
-        exported=dict(sorted(exported.items())),
-        paid=_in_order(paid),
-        paid_by_price=_in_order(paid_by_price),
-        unpaid=_in_order(unpaid),
-        unverified=_in_order(unverified),
-        deliveries=Counter(one.label for one in deliveries),
-        refused=dict(sorted(expected.items())),
-        readings=readings,
-        already_landed=already_landed,
-    )
+            given = divide(exported, content, self._edges)
+            drawn = divide(imported, content, self._edges)
+            for (start, part), (_, charged) in zip(given, drawn, strict=True):
+                self._drawn[vehicle][start] += charged
+                self._place(vehicle, start, part, charged)
+
+    def _place(self, vehicle: str, start: datetime, exported: int, imported: int) -> None:
+        event = self._terms.event_at(vehicle, start)
+        if event is None:
+            self._unpaid[vehicle, OUTSIDE_WINDOW] += exported
+        elif start >= event.until:
+            self._unpaid[vehicle, EVENT_CANCELLED] += exported
+        elif vehicle not in self._terms.program:
+            self._unpaid[vehicle, NO_CONTRACT] += exported
+        else:
+            intervals = self._metered.setdefault((vehicle, event.event_id), {})
+            metered = intervals.setdefault(self._terms.interval_at(event, start), Metered())
+            metered.exported += exported
+            metered.imported += imported
+
+    def _paid(self) -> Counter[tuple[str, str, datetime]]:
+        """Energy by price; what the thermal program does not pay of it goes to the unpaid."""
+        events = {one.event_id: one for one in self._terms.events}
+        sensed: dict[str, list[Temperature]] = defaultdict(list)
+        for one in self._terms.temperatures:
+            sensed[one.vehicle_id].append(one)
+        paid: Counter[tuple[str, str, datetime]] = Counter()
+        for (vehicle, event_id), intervals in self._metered.items():
+            event = events[event_id]
+            if event.program != THERMAL_PROGRAM:
+                for (start, _), metered in intervals.items():
+                    paid[vehicle, event_id, start] += metered.exported
+                continue
+            since = event.started_at - netting.LOOK_BACK
+            charged = sum(
+                energy
+                for at, energy in self._drawn[vehicle].items()
+                if since <= at < event.started_at
+            )
+            hot = netting.too_hot(sensed[vehicle]) if vehicle in sensed else None
+            outcome = netting.settle(intervals, charged, hot)
+            for start, energy in outcome.paid.items():
+                paid[vehicle, event_id, start] += energy
+            for reason, energy in outcome.unpaid:
+                self._unpaid[vehicle, reason] += energy
+        return paid

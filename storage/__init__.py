@@ -9,6 +9,10 @@ Where do I go to…
     …store packets, each exactly once?                         storage.landing
     …see the statements of a landing?                          storage.landing_steps
     …see which packets are set aside, and why?                 storage.arrivals
+    …book a run, and see what is booked?                       storage.books, storage.runs
+    …see which runs of the calendar are done?                  storage.calendar
+    …see balances, seal what was booked, and verify it?        storage.ledger, storage.audit
+    …find what a statement is made of?                         storage.evidence, storage.signed
     …read a token or password from a file?                     storage.secrets
     …see what can go wrong?                                    storage.errors
 

@@ -5,9 +5,9 @@ that what a run reads of the books is what is in them. Should the lock ever fail
 (program, event, vehicle, revision) still lets only one of two runs book.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Final
 
@@ -16,10 +16,11 @@ from psycopg import IsolationLevel, sql
 from psycopg.errors import LockNotAvailable, UniqueViolation
 from psycopg.types.json import Jsonb
 
-from settlement.booking import Booked, Key, Revision
-from settlement.periods import Period
+from settlement.booking import Booked, Difference, Key, Revision
 from settlement.schemas import LINE, SETTLEMENT, UNPAID
+from storage import runs
 from storage.engine import Connection, Role, StorageError, connect
+from storage.runs import Run
 
 _LOCK: Final = 0x7632_675F_7365
 LOCK_WAIT_S: Final = 120
@@ -30,16 +31,11 @@ class ConcurrentRunError(StorageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One computation of a period as known at one time. ``state`` is settled or held."""
+class Versions:
+    """Which version of each event (by event_id) and contract (by contract_id) a run knew."""
 
-    run_id: str
-    period: Period
-    known_at: datetime
-    state: str
-    reason: str
-    code_version: str
-    totals: Mapping[str, object]
+    events: Mapping[str, int]
+    contracts: Mapping[str, int]
 
 
 @contextmanager
@@ -71,14 +67,38 @@ def settling(dsn: str) -> Iterator[Connection]:
             ) from error
 
 
-def load_books(conn: Connection, events: Sequence[str]) -> dict[Key, Booked]:
-    """What is booked for these events: the latest revision of each settlement, and the booked sum."""
+@contextmanager
+def reading(dsn: str) -> Iterator[Connection]:
+    """A connection in one REPEATABLE READ transaction that books nothing, beside whoever does."""
+    with connect(dsn, Role.SETTLE) as conn:
+        conn.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        conn.execute("set transaction read only")
+        yield conn
+
+
+def load_books(conn: Connection, events: Collection[str]) -> dict[Key, Booked]:
+    """What is booked under these event ids: the latest revision of each settlement, and the booked
+    sum of every account, of those too from which all was taken back.
+    """
+    amounts: dict[Key, dict[tuple[str, str], int]] = {}
+    for program, event, vehicle, account, owed in conn.execute(
+        """
+        select s.program, s.event_id, s.vehicle_id, l.account, (-sum(l.amount_minor))::bigint
+        from settlement s join journal_entry e using (settlement_id)
+             join journal_line l using (entry_id)
+        where s.event_id = any(%s) and l.account like 'payable:%%'
+        group by s.program, s.event_id, s.vehicle_id, l.account
+        """,
+        [list(events)],
+    ):
+        _, role, name = account.split(":", 2)
+        amounts.setdefault((program, event, vehicle), {})[role, name] = owed
     rows = conn.execute(
         """
         select program, event_id, vehicle_id,
                (array_agg(settlement_id order by revision desc))[1],
                (array_agg(settlement_id order by revision desc))[2],
-               max(revision), sum(adjustment_minor)::bigint,
+               max(revision),
                (array_agg(currency order by revision desc))[1],
                (array_agg(program_version order by revision desc))[1]
         from settlement where event_id = any(%s)
@@ -86,51 +106,65 @@ def load_books(conn: Connection, events: Sequence[str]) -> dict[Key, Booked]:
         """,
         [list(events)],
     ).fetchall()
-    return {(program, event, vehicle): Booked(*rest) for program, event, vehicle, *rest in rows}
+    return {
+        (program, event, vehicle): Booked(
+            settlement_id=settlement_id,
+            supersedes=supersedes,
+            revision=revision,
+            currency=currency,
+            program_version=program_version,
+            amounts=amounts.get((program, event, vehicle), {}),
+        )
+        for program, event, vehicle, settlement_id, supersedes, revision, currency, program_version in rows
+    }
+
+
+def load_versions(
+    conn: Connection, revisions: Sequence[Revision], *, known_at: datetime
+) -> Versions:
+    """Which versions of their events and contracts these revisions rest on."""
+    events = conn.execute(
+        """
+        select event_id, max(version) from event_version
+        where event_id = any(%s) and received_at <= %s group by event_id
+        """,
+        [sorted({str(one.settlement["event_id"]) for one in revisions}), known_at],
+    ).fetchall()
+    contracts = conn.execute(
+        """
+        select contract_id, max(version) from contract_version
+        where contract_id = any(%s) and recorded_at <= %s group by contract_id
+        """,
+        [sorted({str(one.settlement["contract_id"]) for one in revisions}), known_at],
+    ).fetchall()
+    return Versions(dict(events), dict(contracts))
 
 
 def record_run(
-    conn: Connection, run: Run, revisions: Sequence[Revision], unpaid: pl.DataFrame
+    conn: Connection,
+    run: Run,
+    revisions: Sequence[Revision],
+    unpaid: pl.DataFrame,
+    *,
+    versions: Versions,
+    differences: Sequence[Difference] = (),
 ) -> None:
     """Write a run and what it adds to the books, in the transaction of ``settling``.
+
+    What is unpaid is written only where no earlier run of this period and these programs found the
+    same: a run that repeats another costs one row.
 
     Raises:
         UniqueViolation: another run booked one of these revisions.
         CheckViolation: an entry does not sum to zero. Nothing of the run is kept then.
     """
-    conn.execute(
-        """
-        insert into settlement_run
-            (run_id, period_started_at, period_ended_at, known_at, state, reason, code_version, totals)
-        values (%s, %s, %s, %s, %s, %s, %s, %s)
-        """,
-        [
-            run.run_id,
-            run.period.started_at,
-            run.period.ended_at,
-            run.known_at,
-            run.state,
-            run.reason,
-            run.code_version,
-            Jsonb(dict(run.totals)),
-        ],
-    )
-    own = ("revision", "run_id", "adjustment_minor", "known_at")
+    unpaid_of = runs.with_same_unpaid(conn, run) or run.run_id
+    runs.insert(conn, run, unpaid_of)
     _copy(
         conn,
         "settlement",
-        (*SETTLEMENT.schema.names(), *own),
-        (
-            {
-                **one.settlement,
-                "settlement_id": one.settlement_id,
-                "revision": one.revision,
-                "run_id": run.run_id,
-                "adjustment_minor": one.adjustment_minor,
-                "known_at": run.known_at,
-            }
-            for one in revisions
-        ),
+        (*SETTLEMENT.schema.names(), *_OWN),
+        (_settlement_row(one, run, versions) for one in revisions),
     )
     shared = {"program", "event_id", "vehicle_id"}
     _copy(
@@ -139,29 +173,65 @@ def record_run(
         ("settlement_id", *(name for name in LINE.schema.names() if name not in shared)),
         ({**row, "settlement_id": one.settlement_id} for one in revisions for row in one.lines),
     )
+    if unpaid_of == run.run_id:
+        _copy(
+            conn,
+            "unpaid",
+            ("run_id", *UNPAID.schema.names()),
+            ({**row, "run_id": run.run_id} for row in unpaid.iter_rows(named=True)),
+        )
+    _journal(conn, run, revisions)
     _copy(
         conn,
-        "unpaid",
-        ("run_id", *UNPAID.schema.names()),
-        ({**row, "run_id": run.run_id} for row in unpaid.iter_rows(named=True)),
+        "difference",
+        ("run_id", *(f.name for f in fields(Difference))),
+        ({**asdict(one), "run_id": run.run_id} for one in differences),
     )
-    _journal(conn, run, [one for one in revisions if one.entries])
+
+
+_OWN: Final = (
+    "revision",
+    "run_id",
+    "adjustment_minor",
+    "known_at",
+    "event_version",
+    "contract_version",
+    "allocations",
+)
+
+
+def _settlement_row(one: Revision, run: Run, versions: Versions) -> dict[str, object]:
+    return {
+        **one.settlement,
+        "settlement_id": one.settlement_id,
+        "revision": one.revision,
+        "run_id": run.run_id,
+        "adjustment_minor": one.adjustment_minor,
+        "known_at": run.known_at,
+        "event_version": versions.events.get(str(one.settlement["event_id"])),
+        "contract_version": versions.contracts.get(str(one.settlement["contract_id"])),
+        "allocations": Jsonb([asdict(share) for share in one.allocations]),
+    }
 
 
 def _journal(conn: Connection, run: Run, revisions: Sequence[Revision]) -> None:
-    """Entries carry the id of the settlement they book, so one settlement has one entry at most."""
+    """One entry per settlement and kind: a revision that is reversed and rebooked has two."""
+    entries = {
+        (one.settlement_id, entry.kind.value): None for one in revisions for entry in one.entries
+    }
     _copy(
         conn,
         "journal_entry",
-        ("entry_id", "settlement_id", "period_at", "booked_at"),
+        ("entry_id", "settlement_id", "kind", "period_at", "booked_at"),
         (
             {
-                "entry_id": one.settlement_id,
-                "settlement_id": one.settlement_id,
+                "entry_id": _entry_id(settlement_id, kind),
+                "settlement_id": settlement_id,
+                "kind": kind,
                 "period_at": run.period.started_at,
                 "booked_at": run.known_at,
             }
-            for one in revisions
+            for settlement_id, kind in entries
         ),
     )
     _copy(
@@ -170,15 +240,19 @@ def _journal(conn: Connection, run: Run, revisions: Sequence[Revision]) -> None:
         ("entry_id", "account", "currency", "amount_minor"),
         (
             {
-                "entry_id": one.settlement_id,
-                "account": e.account,
-                "currency": e.currency,
-                "amount_minor": e.amount_minor,
+                "entry_id": _entry_id(one.settlement_id, entry.kind.value),
+                "account": entry.account,
+                "currency": entry.currency,
+                "amount_minor": entry.amount_minor,
             }
             for one in revisions
-            for e in one.entries
+            for entry in one.entries
         ),
     )
+
+
+def _entry_id(settlement_id: str, kind: str) -> str:
+    return f"{settlement_id}:{kind}"
 
 
 def _copy(
@@ -190,27 +264,3 @@ def _copy(
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row([row[column] for column in columns])
-
-
-def left_off(conn: Connection) -> datetime | None:
-    """Up to where runs, settled or held, cover time without a gap, beginning with the first reading
-    or the first run, whichever is earlier; None where there is neither.
-
-    A run by hand over a later period leaves a gap, and the gap is not forgotten.
-    """
-    row = conn.execute(
-        """
-        with span as (
-            select period_started_at as s, period_ended_at as e from settlement_run
-        ), start as (
-            select least((select min(started_at) from reading), (select min(s) from span)) as at
-        )
-        select min(reached) from (
-            select at as reached from start
-            union all select e from span
-        ) ends
-        where not exists (select from span where s <= reached and e > reached)
-          and reached >= (select at from start)
-        """
-    ).fetchone()
-    return row[0] if row else None

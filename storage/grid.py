@@ -1,24 +1,34 @@
 """What the grid's side said: every version of every event and price, and what is in force now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from psycopg.rows import class_row
 
+from settlement import units
 from settlement.periods import Period
 from settlement.timeline import Price, Window
+from storage import versions
 from storage.engine import Connection
 
 CANCELLED: Final = "cancelled"
-"""A status of the utility that takes an event out of force."""
+"""A status of the utility that takes an event out of force, from its start unless a time is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One version of an event as received; ``document`` is the bytes that said it."""
+    """One version of an event as received.
+
+    Attributes:
+        document: the bytes that said it.
+        received_at: when this system first held it; see ``put_events``.
+        primacy: of overlapping events the lower number is in force (IEEE 2030.5 clause 10.2.2.3).
+        site_group: the devices that it addresses; empty: all of the program.
+        cancelled_at: from then on it is out of force.
+    """
 
     event_id: str
     program: str
@@ -28,6 +38,9 @@ class EventRow:
     status: str
     document: bytes
     received_at: datetime
+    primacy: int = 0
+    site_group: str = ""
+    cancelled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,8 @@ class PriceRow:
 def put_events(conn: Connection, rows: Sequence[EventRow]) -> int:
     """Keep each event whose document differs from the latest one, as its next version.
 
-    Two processes that hear the same news at once compute the same version; the key lets one in.
+    The caller commits. What a run cannot have seen counts as received after it: where one has fixed
+    its time since ``received_at``, the next microsecond is stored (``storage.fence``).
 
     Returns:
         How many are new.
@@ -56,14 +70,14 @@ def put_events(conn: Connection, rows: Sequence[EventRow]) -> int:
         """
         insert into event_version
             (event_id, version, digest, program, started_at, ended_at, created_at, status, document,
-             received_at)
+             received_at, primacy, site_group, cancelled_at)
         select %(event_id)s, coalesce(latest.version, 0) + 1, %(digest)s, %(program)s,
-               %(started_at)s, %(ended_at)s, %(created_at)s, %(status)s, %(document)s, %(received_at)s
+               %(started_at)s, %(ended_at)s, %(created_at)s, %(status)s, %(document)s,
+               %(received_at)s, %(primacy)s, %(site_group)s, %(cancelled_at)s
         from (select) said left join lateral (
             select version, digest from event_version where event_id = %(event_id)s
             order by version desc limit 1) latest on true
         where latest.digest is distinct from %(digest)s
-        on conflict do nothing
         """,
         [asdict(row) | {"digest": sha256(row.document).digest()} for row in rows],
     )
@@ -71,6 +85,8 @@ def put_events(conn: Connection, rows: Sequence[EventRow]) -> int:
 
 def put_prices(conn: Connection, rows: Sequence[PriceRow]) -> int:
     """Keep each price that differs from the latest one of its interval, as its next version.
+
+    Stamped as ``put_events`` does.
 
     Returns:
         How many are new.
@@ -89,29 +105,38 @@ def put_prices(conn: Connection, rows: Sequence[PriceRow]) -> int:
             order by version desc limit 1) latest on true
         where (latest.price_micros_per_kwh, latest.currency)
               is distinct from (%(price_micros_per_kwh)s::bigint, %(currency)s::text)
-        on conflict do nothing
         """,
         [asdict(row) for row in rows],
     )
 
 
-def _put(conn: Connection, statement: str, rows: list[dict[str, object]]) -> int:
+def _put(conn: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> int:
+    if not rows:
+        return 0
+    # The earliest time that may be stamped now; each row keeps its own, where that is later.
+    earliest = versions.stamp(conn, units.EARLIEST)
+    stamped = [row | {"received_at": max(row["received_at"], earliest)} for row in rows]
     with conn.cursor() as cursor:
-        cursor.executemany(statement, rows)
+        cursor.executemany(statement, stamped)
         return max(cursor.rowcount, 0)
 
 
 def load_windows(conn: Connection, period: Period, *, known_at: datetime) -> list[Window]:
-    """Effective windows that touch a period, from the latest version of each event known by then."""
+    """The latest version of each event known by then, of those that touch a period; by event_id.
+
+    An event that is cancelled without a time was never in force: it is cancelled as it starts.
+    """
     with conn.cursor(row_factory=class_row(Window)) as cursor:
         cursor.execute(
             """
-            select event_id, program, started_at, ended_at, created_at from (
+            select event_id, program, started_at, ended_at, created_at, primacy, site_group as group,
+                   case when status = %(cancelled)s then coalesce(cancelled_at, started_at)
+                        else cancelled_at end as cancelled_at
+            from (
                 select distinct on (event_id) * from event_version
                 where received_at <= %(known_at)s order by event_id, version desc
             ) latest
-            where status <> %(cancelled)s
-              and started_at < %(ended_at)s and ended_at > %(started_at)s
+            where started_at < %(ended_at)s and ended_at > %(started_at)s
             order by event_id
             """,
             _bounds(period, known_at) | {"cancelled": CANCELLED},
@@ -132,6 +157,19 @@ def ended_events(conn: Connection, period: Period, *, known_at: datetime) -> dic
         _bounds(period, known_at),
     ).fetchall()
     return {event: Period(started, ended).in_utc() for event, started, ended in rows}
+
+
+def event_versions(
+    conn: Connection, events: Collection[str], *, known_at: datetime
+) -> dict[str, int]:
+    """The number of the latest version known by then of each of these events that was known."""
+    return dict(
+        conn.execute(
+            "select event_id, max(version) from event_version"
+            " where event_id = any(%s) and received_at <= %s group by event_id order by event_id",
+            [list(events), known_at],
+        ).fetchall()
+    )
 
 
 def load_prices(conn: Connection, period: Period, *, known_at: datetime) -> list[Price]:

@@ -14,7 +14,7 @@ from psycopg import sql
 from settlement.reasons import PacketReason
 from settlement.schemas import QUARANTINED, READING
 from settlement.verdicts import LandedPacket, Verdict, quarantine_row, reading_row
-from storage import partitions
+from storage import fence, partitions
 from storage.engine import Connection
 
 _LOCK: Final = 0x7632_675F_6A75
@@ -87,8 +87,11 @@ def record(
     """Write what judging found, in the caller's transaction: readings, quarantine, identities, conflicts.
 
     Each packet is quarantined once whatever happens; a reading is written only by the packet whose
-    content takes the identity.
+    content takes the identity. A run waits for the commit before it fixes what it knows, and what is
+    recorded counts as known from ``now``, or from right after the last run that cannot have seen it
+    (``storage.fence``).
     """
+    now = fence.writing(conn, now)
     _stage(conn, verdicts)
     readings = _take_identities(conn, now)
     conn.execute(
@@ -118,8 +121,8 @@ def _stage(conn: Connection, verdicts: Sequence[Verdict]) -> None:
     conn.execute("create temporary table staged_quarantine (like quarantine) on commit drop")
     conn.execute("create temporary table staged_reading (like reading) on commit drop")
     conn.execute(
-        "alter table staged_reading add batch_id bigint, add packet_digest bytea, add fate text,"
-        " add place bigint generated always as identity"
+        "alter table staged_reading drop judged_at, add batch_id bigint, add packet_digest bytea,"
+        " add fate text, add place bigint generated always as identity"
     )
     columns = READING.schema.names()
     with conn.cursor() as cursor:
@@ -199,12 +202,12 @@ def _take_identities(conn: Connection, now: datetime) -> int:
         sql.SQL(
             """
             with written as (
-                insert into reading ({columns})
-                select {columns} from staged_reading where fate = 'reading'
+                insert into reading ({columns}, judged_at)
+                select {columns}, {now} from staged_reading where fate = 'reading'
                 order by evse_id, started_at returning 1
             ) select count(*) from written
             """
-        ).format(columns=_names(READING.schema.names()))
+        ).format(columns=_names(READING.schema.names()), now=sql.Literal(now))
     ).fetchone()
     assert written is not None
     return int(written[0])

@@ -74,8 +74,8 @@ def enqueue(conn: Connection, postings: Sequence[Posting], now: datetime) -> int
         How many are new. What is stored already, byte for byte, is left as it is.
 
     Raises:
-        PostingRefusedError: an id or a settlement that is stored with another body; the caller
-            rolls back.
+        PostingRefusedError: an id, or a settlement's movement to an account, that is stored with
+            another body; the caller rolls back.
     """
     return sum(
         _enqueue_chunk(conn, postings[start : start + ENQUEUE_CHUNK], now)
@@ -88,12 +88,12 @@ def _enqueue_chunk(conn: Connection, postings: Sequence[Posting], now: datetime)
         fresh = cursor.execute(
             """
             with fresh as (
-                insert into posting (posting_id, settlement_id, partner, currency, amount_minor,
-                                     body, body_digest, created_at)
+                insert into posting (posting_id, settlement_id, partner, kind, account, currency,
+                                     amount_minor, body, body_digest, created_at)
                 select *, %(now)s::timestamptz
                 from unnest(%(ids)s::text[], %(settlements)s::text[], %(partners)s::text[],
-                            %(currencies)s::text[], %(amounts)s::bigint[], %(bodies)s::bytea[],
-                            %(digests)s::bytea[])
+                            %(kinds)s::text[], %(accounts)s::text[], %(currencies)s::text[],
+                            %(amounts)s::bigint[], %(bodies)s::bytea[], %(digests)s::bytea[])
                 on conflict do nothing
                 returning posting_id
             )
@@ -106,6 +106,8 @@ def _enqueue_chunk(conn: Connection, postings: Sequence[Posting], now: datetime)
                 "ids": [p.posting_id for p in postings],
                 "settlements": [p.settlement_id for p in postings],
                 "partners": [p.partner for p in postings],
+                "kinds": [p.kind for p in postings],
+                "accounts": [p.account for p in postings],
                 "currencies": [p.currency for p in postings],
                 "amounts": [p.amount_minor for p in postings],
                 "bodies": [p.body for p in postings],
@@ -164,8 +166,8 @@ def claim(
                 from due where s.posting_id = due.posting_id
                 returning s.posting_id, s.attempts, due.state
             )
-            select p.posting_id, p.settlement_id, p.partner, p.currency, p.amount_minor, p.body,
-                   p.body_digest, c.attempts, c.state,
+            select p.posting_id, p.settlement_id, p.partner, p.kind, p.account, p.currency,
+                   p.amount_minor, p.body, p.body_digest, c.attempts, c.state,
                    (select count(*) from receipt r
                     where r.posting_id = c.posting_id and r.outcome = %(dispute)s)
             from claimed c join posting p using (posting_id)
@@ -181,10 +183,10 @@ def claim(
         ).fetchall()
     return [
         Claimed(
-            posting=Posting(*row[:7]),
-            attempt=row[7],
-            doubtful=State(row[8]) in DOUBTFUL,
-            disputes=row[9],
+            posting=Posting(*row[:9]),
+            attempt=row[9],
+            doubtful=State(row[10]) in DOUBTFUL,
+            disputes=row[11],
             leased_until=until,
         )
         for row in rows

@@ -53,26 +53,30 @@ def paid_by_event(conn: Connection) -> dict[tuple[str, str], int]:
 
 
 def unpaid_by_reason(conn: Connection) -> dict[str, int]:
-    """Verified energy that earned nothing, in mWh by reason, of the latest run of each period."""
+    """Verified energy that earned nothing, in mWh by reason, of the latest run of each period.
+
+    Runs of single programs, such as the calendar's, cover time that other runs have covered already.
+    """
     return _pairs(
         conn,
         """
         select reason, sum(energy_milliwh)::bigint from unpaid
         where run_id in (
-            select distinct on (period_started_at, period_ended_at) run_id from settlement_run
+            select distinct on (period_started_at, period_ended_at) unpaid_of from settlement_run
+            where programs is null
             order by period_started_at, period_ended_at, known_at desc)
         group by reason order by reason
         """,
     )
 
 
-def owed_to_vehicles(conn: Connection) -> dict[str, int]:
-    """What the ledger owes to owners, in minor units by currency."""
+def owed(conn: Connection) -> dict[str, int]:
+    """What the ledger owes to owners, site hosts and aggregators, in minor units by currency."""
     return _pairs(
         conn,
         """
         select currency, (-sum(amount_minor))::bigint from journal_line
-        where account like 'payable:vehicle:%' group by currency order by currency
+        where account like 'payable:%' group by currency order by currency
         """,
     )
 
@@ -109,10 +113,10 @@ def _pairs(conn: Connection, statement: str) -> dict[str, int]:
 
 
 def last_run(conn: Connection) -> dict[str, Any]:
-    """The latest settling run: run_id, period as ISO 8601 interval, and its stored totals."""
+    """The latest run over all programs: run_id, period as ISO 8601 interval, and its stored totals."""
     row = conn.execute(
         "select run_id, period_started_at, period_ended_at, totals from settlement_run"
-        " order by known_at desc limit 1"
+        " where programs is null order by known_at desc limit 1"
     ).fetchone()
     assert row is not None
     run_id, started_at, ended_at, totals = row

@@ -6,6 +6,14 @@ Where do I go to…
     …judge landed packets?                                      tasks.judge
     …run the quality gate on a period?                          tasks.quality
     …settle a period?                                           tasks.settle
+    …see what that computes before it books?                    tasks.computing
+    …see its totals, its digests, and what it sends?            tasks.settle_summary, .digests, .postings
+    …have some of it settled a second time, by the oracle?      tasks.second_opinion
+    …replay a past run bit for bit?                             tasks.verify_run
+    …see when a day is settled again, and do it?                tasks.calendar, tasks.true_up
+    …close, seal and verify the ledger?                         tasks.ledger, tasks.seal_file
+    …gather a statement with all its evidence?                  tasks.statement
+    …see what other terms would have paid?                      tasks.what_if
     …send postings to the clearinghouse?                        tasks.post
     …see timeouts and retries, and how a step looks to Prefect? tasks.prefect_tasks
 

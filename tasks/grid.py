@@ -131,7 +131,8 @@ def sync_grid(
         dsn: libpq conninfo without a user; writes as v2g_settle, in one transaction.
         utility_url: root of the feed.
         client: as ``utility_client`` makes it.
-        now: stored as the time of receipt, timezone-aware.
+        now: the time of receipt, timezone-aware. Where a run has fixed what it knows since then,
+            what is new counts as received right after it (``storage.fence``).
         clock: seconds, for the deadline of an answer.
 
     Raises:

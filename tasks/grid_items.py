@@ -22,6 +22,8 @@ STATUSES: Final = frozenset({"scheduled", "active", "completed", "cancelled", "s
 force unnoticed."""
 
 _WHOLE_DIGITS: Final = 20
+_PRIMACY_MAX: Final = 2**31 - 1
+"""IEEE 2030.5 has room for 255; others may count further."""
 _PRICE_PLACES: Final = 6
 _PRICE_EXAMPLE: Final = 'a decimal as text, such as "0.42000", with at most 6 places'
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -67,6 +69,16 @@ class Item:
             or not value.isprintable()
         ):
             raise self.refusal(key, f"text of 1 to {units.ID_MAX_CHARS} printable characters")
+        return value
+
+    def given(self, key: str) -> bool:
+        """Whether an optional field says anything; null says nothing."""
+        return self.fields.get(key) is not None
+
+    def whole(self, key: str, high: int) -> int:
+        value = self.fields.get(key)
+        if type(value) is not int or not 0 <= value <= high:
+            raise self.refusal(key, f"a whole number from 0 to {high}")
         return value
 
     def time(self, key: str) -> datetime:
@@ -131,7 +143,9 @@ def items(body: bytes, name: str) -> list[Item]:
 
 
 def event_row(item: Item, received_at: datetime) -> EventRow:
-    """One version of an event. Raises FeedUnreadableError."""
+    """One version of an event. Without a primacy it is 0, the highest; without a group it addresses
+    all of its program. Raises FeedUnreadableError.
+    """
     period = item.period()
     status = item.text("status")
     if status not in STATUSES:
@@ -145,6 +159,9 @@ def event_row(item: Item, received_at: datetime) -> EventRow:
         status=status,
         document=item.document(),
         received_at=received_at,
+        primacy=item.whole("primacy", _PRIMACY_MAX) if item.given("primacy") else 0,
+        site_group=item.text("group") if item.fields.get("group") not in (None, "") else "",
+        cancelled_at=item.time("cancelled_at") if item.given("cancelled_at") else None,
     )
 
 

@@ -11,6 +11,7 @@ answer. Bad data, bad settings and bad queries fail at once, as they would fail 
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -27,7 +28,8 @@ from tasks.judge import JudgeSummary, judge_packets
 from tasks.post import PostSummary, post_pending
 from tasks.quality import QualitySummary, check_quality
 from tasks.settings import Settings, clearinghouse_of
-from tasks.settle import SettleSummary, due_period, settle_period
+from tasks.settle import MANUAL, SCHEDULED, SettleSummary, due_period, settle_period
+from tasks.true_up import TrueUpSummary, true_up
 
 RETRIES: Final = 4
 FIRST_DELAY_S: Final = 2.0
@@ -114,9 +116,42 @@ def doubt(period: Period) -> QualitySummary:
 
 
 @step("settle period", run_name="settle {period}", timeout_s=3600)
-def settle(period: Period, *, hold: str, dry_run: bool) -> SettleSummary:
+def settle(period: Period, *, hold: str, dry_run: bool, by_hand: bool) -> SettleSummary:
+    settings = Settings()
     return settle_period(
-        Settings().database_url, period, known_at=_now(), dry_run=dry_run, hold=hold
+        settings.database_url,
+        period,
+        clock=_now,
+        kind=MANUAL if by_hand else SCHEDULED,
+        dry_run=dry_run,
+        hold=hold,
+        oracle_share_ppm=settings.oracle_share_ppm,
+    )
+
+
+@step("run the calendar", run_name="do what the calendars have due", timeout_s=4 * 3600)
+def run_calendar(*, dry_run: bool, max_runs: int) -> TrueUpSummary:
+    settings = Settings()
+    dsn = settings.database_url
+
+    @cache
+    def doubted(period: Period) -> str:
+        return check_quality(dsn, period, now=_now()).hold
+
+    return true_up(
+        dsn,
+        clock=_now,
+        dry_run=dry_run,
+        max_runs=max_runs,
+        doubt=doubted,
+        oracle_share_ppm=settings.oracle_share_ppm,
+    )
+
+
+@step("publish the calendar's runs", run_name="publish the calendar's runs", timeout_s=60)
+def publish_true_up(summary: TrueUpSummary) -> None:
+    create_table_artifact(
+        key="true-up", table=words.changes(summary), description=words.trued_up(summary)
     )
 
 

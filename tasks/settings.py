@@ -43,6 +43,13 @@ class Settings(BaseSettings):
         le=7 * 24 * 60,
         description="minutes for which a period waits for late packets before it is first settled",
     )
+    oracle_share_ppm: int = Field(
+        default=10_000,
+        ge=0,
+        le=1_000_000,
+        description="millionths of a run's vehicles that the oracle settles again, and holds the run"
+        " on any difference; of small runs more, up to 200 lines; 0 switches it off",
+    )
     judge_threads: int = Field(
         default=3,
         ge=1,

@@ -1,261 +1,284 @@
 """Settle: one period's readings, events, prices and contracts in; booked settlements out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import polars as pl
 
-from settlement import booking, claims, matching, pricing, units
-from settlement.booking import Revision
-from settlement.matching import Grid
+from settlement import booking
+from settlement.booking import Difference, Policy, Revised, Revision
 from settlement.periods import Period, floor
-from settlement.posting import Facts, Posting, compose
-from settlement.timeline import Window
-from storage import books, outbox
+from settlement.pricing import micros_per_minor
+from settlement.programs import in_force
+from storage import books, calendar, fence, outbox, runs
 from storage.engine import Connection, Role, connect
-from storage.grid import ended_events, load_prices, load_windows
-from storage.readings import load_claims, load_readings
-from storage.registry import load_contracts, load_programs
+from storage.registry import load_program_bodies, load_shares
+from tasks import computing
+from tasks.calendar import closed, deferred
+from tasks.computing import Computed
+from tasks.postings import postings
+from tasks.second_opinion import SHARE_PPM, Opinion, Sample, ask, bodies_of, salt_of
+from tasks.settle_summary import Outcome, ReasonTotal, SettleSummary, summarise, summary_of
 
-PARTNER: Final = "clearinghouse"
+__all__ = [
+    "MANUAL",
+    "SCHEDULED",
+    "Order",
+    "PeriodNotOverError",
+    "Ran",
+    "ReasonTotal",
+    "SettleSummary",
+    "due_period",
+    "replay_period",
+    "settle_in",
+    "settle_period",
+    "summary_of",
+]
+
+MANUAL: Final = "manual"
+SCHEDULED: Final = "scheduled"
 
 
 class PeriodNotOverError(ValueError):
     """A period of which part is still to come. Settle it when it is over."""
 
-
-@dataclass(frozen=True)
-class ReasonTotal:
-    """Energy of one reason and the money it would have been; ``packets`` only where it is quarantine."""
-
-    reason: str
-    energy_milliwh: int
-    would_have_been_micros: int
-    packets: int = 0
+    def __init__(self, period: Period, known_at: datetime) -> None:
+        super().__init__(f"{period} is not over; expected an end until {known_at:%FT%TZ}")
+        self.period = period
+        self.known_at = known_at
 
 
 @dataclass(frozen=True)
-class SettleSummary:
-    """What one run computed and booked. Amounts of all programs of the run are in one currency.
+class Order:
+    """How a period is to be settled.
 
     Attributes:
-        state: settled, held, or dry_run.
-        reason: why it is held, or why a person released it.
-        vehicles: vehicles with energy in the period.
-        discharged_milliwh: verified energy in the run's reach: paid plus unpaid.
-        paid_milliwh: energy of the booked settlements.
-        amount_minor: payable for the period, whether booked now or before.
-        booked_minor: booked by this run: the difference to what was booked before.
-        revisions: how many settlements are new or changed.
-        held: how many settlements are held.
-        unpaid: verified energy that earned nothing, by reason.
-        quarantined: what packets claimed that are no reading, by reason.
+        period: half-open.
+        kind: manual, scheduled, or the name of a run of the calendar.
+        programs: only these; None for all.
+        dry_run: compute and report, book nothing.
+        hold: why the period must not be booked (a failed critical expectation); the run is recorded
+            as held then, and books nothing.
+        released: why a person settles a period in spite of a hold; recorded with the run.
+        materiality_micros: differences below it are reported and not booked.
+        oracle_share_ppm: of its vehicles, that the oracle settles again; any difference holds the run,
+            unless it is released. 0: none.
+        run_id: of the run.
     """
 
-    run_id: str
-    period: str
-    state: str
-    reason: str
-    currency: str
-    minor_units: int
-    vehicles: int
-    discharged_milliwh: int
-    paid_milliwh: int
-    amount_minor: int
-    booked_minor: int
-    revisions: int
-    held: int
-    unpaid: list[ReasonTotal]
-    quarantined: list[ReasonTotal]
-
-
-def summary_of(stored: Mapping[str, Any]) -> SettleSummary:
-    """A summary from what ``settlement_run`` keeps of it, with its run_id and period."""
-    totals = {
-        name: [ReasonTotal(**one) for one in stored[name]] for name in ("unpaid", "quarantined")
-    }
-    return SettleSummary(**{**stored, **totals})
+    period: Period
+    kind: str = MANUAL
+    programs: frozenset[str] | None = None
+    dry_run: bool = False
+    hold: str = ""
+    released: str = ""
+    materiality_micros: int = 0
+    oracle_share_ppm: int = SHARE_PPM
+    run_id: str = field(default_factory=lambda: str(uuid4()))
 
 
 @dataclass(frozen=True)
-class _Computed:
-    grid: Grid
-    events: Mapping[str, Period]
-    unpaid: pl.DataFrame
-    priced: pricing.Priced
-    claimed: pl.DataFrame
-    revisions: list[Revision]
-    vehicles: int
-    discharged_milliwh: int
+class Ran:
+    """A run's summary, with what it booked, or would, and what it reports instead."""
+
+    summary: SettleSummary
+    revisions: Sequence[Revision]
+    differences: Sequence[Difference]
 
 
 def settle_period(
     dsn: str,
     period: Period,
     *,
-    known_at: datetime,
+    clock: Callable[[], datetime],
+    kind: str = MANUAL,
+    programs: frozenset[str] | None = None,
     dry_run: bool = False,
     hold: str = "",
     released: str = "",
-    new_id: Callable[[], object] = uuid4,
+    oracle_share_ppm: int = SHARE_PPM,
 ) -> SettleSummary:
     """Settle a period: the events that end in it, and the discharge outside of every event in it.
 
-    Settling the same period again books only what has changed since, on the original period.
+    Settling the same period again books only what has changed since, on the original period. A run of
+    kind ``scheduled`` leaves to the calendar what the calendar's first run has yet to book.
 
     Args:
         dsn: the database.
         period: half-open.
-        known_at: only what was known by then counts; the time of booking too.
-        dry_run: compute and report, book nothing.
-        hold: why the period must not be booked (a failed critical expectation); the run is recorded
-            as held then, and books nothing.
-        released: why a person settles a period in spite of a hold; recorded with the run.
-        new_id: makes the id of the run.
+        clock: gives now; what is known by the moment that it fixes counts.
+        kind: see ``Order``, as all that follows.
+        programs: see there.
+        dry_run: see there.
+        hold: see there.
+        released: see there.
+        oracle_share_ppm: see there.
 
     Raises:
-        PeriodNotOverError: the period ends after ``known_at``.
+        PeriodNotOverError: the period has not ended.
         ConcurrentRunError: another run is settling; run again.
+        WritersBusyError: facts are being written without an end; run again.
+        ProgramError: a stored program cannot be used.
+        BookingError: shares or currencies with which nothing can be booked.
+    """
+    order = Order(
+        period, kind, programs, dry_run, hold, released, oracle_share_ppm=oracle_share_ppm
+    )
+    with books.settling(dsn) as conn:
+        return settle_in(conn, dsn, order, known_at=fence.moment(conn, clock)).summary
+
+
+def settle_in(conn: Connection, dsn: str, order: Order, *, known_at: datetime) -> Ran:
+    """The same in the transaction of ``books.settling``, as known at the moment that it has fixed."""
+    if order.period.ended_at > known_at:
+        raise PeriodNotOverError(order.period, known_at)
+    computed, opinion = _compute(conn, dsn, order, known_at)
+    hold = order.hold or ("" if order.released or opinion is None else opinion.reason)
+    revised, waiting = _revise(conn, computed, order)
+    state = "dry_run" if order.dry_run else "held" if hold else "settled"
+    outcome = Outcome(
+        order.run_id,
+        order.kind,
+        state,
+        hold or order.released,
+        [] if state == "held" else revised.revisions,
+        revised.differences,
+        waiting,
+        opinion,
+    )
+    summary = summarise(computed, outcome)
+    if state != "dry_run":
+        _record(conn, computed, order, outcome, summary)
+    return Ran(summary, outcome.revisions, outcome.differences)
+
+
+def _compute(
+    conn: Connection, dsn: str, order: Order, known_at: datetime
+) -> tuple[Computed, Opinion | None]:
+    """What a run comes to, and what the oracle says of a part of it."""
+    if order.oracle_share_ppm == 0:
+        return computing.compute(
+            conn, dsn, order.period, known_at=known_at, programs=order.programs
+        ), None
+    sample = Sample(
+        salt_of(order.run_id, order.period, known_at),
+        order.oracle_share_ppm,
+        again=runs.differing(conn, order.period),
+    )
+    computed = computing.compute(
+        conn,
+        dsn,
+        order.period,
+        known_at=known_at,
+        programs=order.programs,
+        watch=sample.watching,
+    )
+    bodies = bodies_of(load_program_bodies(conn, known_at=known_at))
+    return computed, ask(sample, computed, bodies, order.programs)
+
+
+def replay_period(
+    dsn: str, period: Period, *, as_of: datetime, programs: frozenset[str] | None = None
+) -> SettleSummary:
+    """What a period came to as known at an earlier time: computed again, nothing booked.
+
+    The same digest as that of the run which knew as much proves that it can be told again bit for bit.
+
+    Raises:
+        PeriodNotOverError: the period had not ended by then.
         ProgramError: a stored program cannot be used.
     """
-    if period.ended_at > known_at:
-        raise PeriodNotOverError(f"{period} is not over; expected an end until {known_at:%FT%TZ}")
-    run_id = str(new_id())
-    with books.settling(dsn) as conn:
-        computed = _compute(conn, dsn, period, known_at)
-        state = "dry_run" if dry_run else "held" if hold else "settled"
-        revisions = computed.revisions if state == "settled" else []
-        summary = _summary(run_id, period, state, hold or released, computed, revisions)
-        if dry_run:
-            return summary
-        totals = {
-            name: value
-            for name, value in asdict(summary).items()
-            if name not in ("run_id", "period")
-        }
-        run = books.Run(
-            run_id, period, known_at, state, summary.reason, version("v2g-settlement"), totals
-        )
-        books.record_run(conn, run, revisions, computed.unpaid)
-        outbox.enqueue(conn, _postings(revisions, computed), now=known_at)
-    return summary
+    if period.ended_at > as_of:
+        raise PeriodNotOverError(period, as_of)
+    with books.reading(dsn) as conn:
+        computed = computing.compute(conn, dsn, period, known_at=as_of, programs=programs)
+    return summarise(computed, Outcome("", "replay", "replayed", "", [], [], 0))
 
 
-def _compute(conn: Connection, dsn: str, period: Period, known_at: datetime) -> _Computed:
-    reach = _reach(period, load_windows(conn, period, known_at=known_at))
-    grid = Grid(
-        # Not the version of today: settling a period again must not change its tariff.
-        programs=load_programs(conn, at=period.started_at),
-        # All that touch the reach: one that another run settles may have been in force over part of it.
-        windows=load_windows(conn, reach, known_at=known_at),
-        prices=load_prices(conn, reach, known_at=known_at),
-        contracts=load_contracts(conn),
+def _revise(conn: Connection, computed: Computed, order: Order) -> tuple[Revised, int]:
+    """What differs from the books, and how many settlements are left to the calendar."""
+    facts = computed.facts
+    done = calendar.done(conn, {one.program for one in computed.scope})
+    scope = {(one.program, one.event_id) for one in computed.scope}
+    final = closed(facts.programs, computed.scope, done)
+    waiting = frozenset[tuple[str, str]]()
+    if order.kind == SCHEDULED:
+        waiting = deferred(facts.programs, computed.scope, done)
+    settled = scope - waiting
+    booked = {
+        key: one
+        for key, one in books.load_books(conn, {event for _, event in scope}).items()
+        if key[:2] in settled or _went_over(key, settled)
+    }
+    settlements, lines = (
+        frame.filter(~_among(waiting)) for frame in (computed.settlements, computed.lines)
     )
-    readings = load_readings(conn, dsn, _with_neighbours(reach))
-    matched = matching.match(readings, grid, period)
-    priced = pricing.price(matched.matched, matched.unpaid, grid.programs)
-    events = ended_events(conn, period, known_at=known_at)
-    booked = books.load_books(conn, list(events))
-    energies = pl.concat(
-        frame.select("vehicle_id", "energy_milliwh") for frame in (matched.matched, matched.unpaid)
+    revised = booking.revisions(
+        settlements,
+        lines,
+        booked,
+        load_shares(conn, known_at=computed.known_at),
+        _policies(computed, order),
+        final,
     )
-    return _Computed(
-        grid=grid,
-        events=events,
-        unpaid=matched.unpaid,
-        priced=priced,
-        claimed=claims.worth(load_claims(conn, period), grid, period),
-        revisions=booking.revisions(priced.settlements, priced.lines, booked),
-        vehicles=energies["vehicle_id"].n_unique(),
-        discharged_milliwh=int(energies["energy_milliwh"].sum()),
+    return revised, computed.settlements.height - settlements.height
+
+
+def _went_over(key: booking.Key, settled: Collection[tuple[str, str]]) -> bool:
+    """Whether an event that is settled now was booked under another program, to which it belonged."""
+    return key[:2] not in settled and any(event == key[1] for _, event in settled)
+
+
+def _among(pairs: frozenset[tuple[str, str]]) -> pl.Expr:
+    names = [f"{program}\0{event}" for program, event in sorted(pairs)]
+    return pl.concat_str("program", "event_id", separator="\0").is_in(names)
+
+
+def _policies(computed: Computed, order: Order) -> Mapping[str, Policy]:
+    in_use = {
+        name: in_force(versions, computed.period.started_at)
+        for name, versions in computed.facts.programs.items()
+    }
+    return {
+        name: Policy(program.correction, order.materiality_micros, micros_per_minor(program))
+        for name, program in in_use.items()
+    }
+
+
+def _record(
+    conn: Connection, computed: Computed, order: Order, outcome: Outcome, summary: SettleSummary
+) -> None:
+    totals = {
+        name: value for name, value in asdict(summary).items() if name not in ("run_id", "period")
+    }
+    run = runs.Run(
+        order.run_id,
+        computed.period,
+        computed.known_at,
+        outcome.state,
+        outcome.reason,
+        version("v2g-settlement"),
+        totals,
+        order.kind,
+        order.programs,
+        computed.inputs_digest,
+        computed.outputs.all,
+        computed.outputs.unpaid,
     )
-
-
-def _reach(period: Period, windows: list[Window]) -> Period:
-    """The period, extended back to the start of the earliest event that ends in it."""
-    starts = [w.started_at for w in windows if period.started_at < w.ended_at <= period.ended_at]
-    return Period(min([period.started_at, *starts]), period.ended_at)
-
-
-def _with_neighbours(reach: Period) -> Period:
-    """Wide enough to hold every reading that overlaps one in reach: whichever run looks at a pair of
-    readings over the same time, it sees both.
-    """
-    return Period(reach.started_at - units.INTERVAL_MAX, reach.ended_at + units.INTERVAL_MAX)
-
-
-def _postings(revisions: list[Revision], computed: _Computed) -> list[Posting]:
-    """One instruction per revision that moves money, to the account of the contract in force."""
-    postings = []
-    for one in revisions:
-        if not one.entries:
-            continue
-        facts = one.settlement
-        event = computed.events[str(facts["event_id"])]
-        postings.append(
-            compose(
-                Facts(
-                    settlement_id=one.settlement_id,
-                    program=str(facts["program"]),
-                    event_id=str(facts["event_id"]),
-                    vehicle_id=str(facts["vehicle_id"]),
-                    account=_account(computed.grid.contracts, facts, event),
-                    currency=str(facts["currency"]),
-                    amount_minor=one.adjustment_minor,
-                    period_started_at=event.started_at,
-                    period_ended_at=event.ended_at,
-                    supersedes=one.supersedes,
-                ),
-                partner=PARTNER,
-            )
-        )
-    return postings
-
-
-def _account(contracts: pl.DataFrame, facts: Mapping[str, object], event: Period) -> str:
-    """The account of the contract in force as the event starts; where a correction finds none any
-    more, that of the vehicle's latest contract, from which the money must come back.
-    """
-    mine = contracts.filter(
-        (pl.col("vehicle_id") == facts["vehicle_id"]) & (pl.col("program") == facts["program"])
-    ).sort("valid_from")
-    in_force = mine.filter(
-        (pl.col("valid_from") <= event.started_at)
-        & (pl.col("valid_to").is_null() | (pl.col("valid_to") > event.started_at))
+    versions = books.load_versions(conn, outcome.revisions, known_at=computed.known_at)
+    books.record_run(
+        conn,
+        run,
+        outcome.revisions,
+        computed.unpaid,
+        versions=versions,
+        differences=outcome.differences,
     )
-    return str((mine if in_force.is_empty() else in_force)["account"][-1])
-
-
-def _summary(
-    run_id: str, period: Period, state: str, hold: str, computed: _Computed, booked: list[Revision]
-) -> SettleSummary:
-    settlements = computed.priced.settlements
-    paid = settlements.filter(pl.col("state") == "booked")
-    programs = list(computed.grid.programs.values())
-    unpaid = computed.unpaid.group_by("reason").agg(
-        pl.col("energy_milliwh").sum(), pl.col("would_have_been_micros").sum()
-    )
-    return SettleSummary(
-        run_id=run_id,
-        period=str(period),
-        state=state,
-        reason=hold,
-        currency=programs[0].currency if programs else "",
-        minor_units=programs[0].minor_units if programs else 2,
-        vehicles=computed.vehicles,
-        discharged_milliwh=computed.discharged_milliwh,
-        paid_milliwh=int(paid["energy_milliwh"].sum()),
-        amount_minor=int(paid["amount_minor"].sum()),
-        booked_minor=sum(one.adjustment_minor for one in booked),
-        revisions=len(booked),
-        held=settlements.height - paid.height,
-        unpaid=[ReasonTotal(**row) for row in unpaid.sort("reason").iter_rows(named=True)],
-        quarantined=[ReasonTotal(**row) for row in computed.claimed.iter_rows(named=True)],
-    )
+    outbox.enqueue(conn, postings(outcome.revisions, computed.scope), now=computed.known_at)
 
 
 def due_period(dsn: str, *, now: datetime, grace: timedelta) -> Period | None:
@@ -267,7 +290,7 @@ def due_period(dsn: str, *, now: datetime, grace: timedelta) -> Period | None:
     together with a better one, in which its faults would drown: it waits for a person.
     """
     with connect(dsn, Role.READ) as conn:
-        since = books.left_off(conn)
+        since = runs.left_off(conn)
     end = floor(now - grace)
     if since is None or floor(since) >= end:
         return None

@@ -8,6 +8,7 @@ from tasks.grid import GridSummary
 from tasks.post import PostSummary
 from tasks.quality import QualitySummary
 from tasks.settle import SettleSummary
+from tasks.true_up import CalendarRun, TrueUpSummary
 
 Table = list[dict[str, str]]
 """Rows of a table artifact. All cells are text: Prefect refuses decimals, and no float is money."""
@@ -47,13 +48,74 @@ def settled(summary: SettleSummary) -> str:
     told = (
         f"{summary.period}: {summary.vehicles} vehicles,"
         f" {kwh(summary.discharged_milliwh)} discharged, {kwh(summary.paid_milliwh)} paid,"
-        f" {amount} payable, {booked} booked by this run in {summary.revisions} settlements"
+        f" {amount} payable, {booked} {_booked(summary)} in {summary.revisions} settlements"
     )
     if summary.held:
         told += f", {summary.held} settlements held"
+    if summary.deferred:
+        told += f", {summary.deferred} settlements left to the calendar"
+    if summary.differences:
+        told += f", {summary.differences} differences reported and not booked"
+    told += second_opinion(summary, before="; ")
     if not summary.reason:
         return told
     return f"{told}; {'held' if summary.state == 'held' else 'released'}: {summary.reason}"
+
+
+def second_opinion(summary: SettleSummary, *, before: str = "") -> str:
+    """How much of a run the oracle has settled again, and what it found; empty where it was not asked."""
+    said = summary.second_opinion
+    if said is None:
+        return ""
+    told = f"{before}second opinion on {said.vehicles} vehicles and {said.lines} lines: "
+    told += f"{said.differences} differences"
+    if said.passed_over:
+        told += "; not judged: " + ", ".join(
+            f"{count} vehicles ({why})" for why, count in said.passed_over.items()
+        )
+    return f"{told}; {said.reason}" if said.reason not in ("", summary.reason) else told
+
+
+def _booked(summary: SettleSummary) -> str:
+    return "would be booked" if summary.state == "dry_run" else "booked by this run"
+
+
+def calendar_run(run: CalendarRun) -> str:
+    """What one run of the calendar came to."""
+    told = f"{run.program}, {run.day}, {run.name}: {run.state}"
+    if run.summary is not None:
+        one = run.summary
+        amount = money(one.booked_minor, one.minor_units, one.currency)
+        told += f", {amount} {_booked(one)} in {one.revisions} settlements"
+        if one.differences:
+            told += f", {one.differences} differences reported and not booked"
+    return f"{told}; {run.reason}" if run.reason else told
+
+
+def trued_up(summary: TrueUpSummary) -> str:
+    """What one call of the calendar came to."""
+    told = f"{len(summary.runs)} runs of the calendar"
+    if summary.held:
+        told += f", {summary.held} of them held"
+    return f"{told}; {summary.left} more are due" if summary.left else told
+
+
+def changes(summary: TrueUpSummary) -> Table:
+    """What the calendar's runs booked, or would, vehicle by vehicle."""
+    return [
+        {
+            "program": run.program,
+            "day": run.day,
+            "run": run.name,
+            "event": one.event_id,
+            "vehicle": one.vehicle_id,
+            "money": money(one.amount_minor, run.summary.minor_units, one.currency),
+            "": f"reported only: {one.why}" if one.why else _booked(run.summary),
+        }
+        for run in summary.runs
+        if run.summary is not None
+        for one in run.changes
+    ]
 
 
 def totals(summary: SettleSummary) -> Table:
@@ -68,10 +130,11 @@ def totals(summary: SettleSummary) -> Table:
     return [
         row("discharged", kwh(summary.discharged_milliwh), "", f"{summary.vehicles} vehicles"),
         row("paid", kwh(summary.paid_milliwh), pay(summary.amount_minor), ""),
-        row(
-            "booked by this run", "", pay(summary.booked_minor), f"{summary.revisions} settlements"
-        ),
+        row(_booked(summary), "", pay(summary.booked_minor), f"{summary.revisions} settlements"),
         row("settlements held", "", "", summary.held),
+        row("settlements left to the calendar", "", "", summary.deferred),
+        row("differences reported and not booked", "", "", summary.differences),
+        row("second opinion", "", "", second_opinion(summary) or "not asked"),
         *(
             row(
                 f"not paid: {one.reason}",

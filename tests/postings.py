@@ -23,6 +23,7 @@ def facts(number: int = 1, **changes: Any) -> Facts:
         "program": "example-energy",
         "event_id": "evening",
         "vehicle_id": f"vehicle-{number}",
+        "kind": "payout",
         "account": f"account-{number}",
         "currency": "USD",
         "amount_minor": 100 + number,

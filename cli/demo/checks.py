@@ -1,12 +1,18 @@
 """What must be true at the end: the system's books against what the simulators know."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from simulators.truth import Truth
+from cli.demo.statement import Told
+from simulators.evening import Evening
 from storage import reports
 from storage.engine import Connection
+from tasks import ledger
+from tasks.settle import SettleSummary
+from tasks.verify_run import verify_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,9 @@ class Paid:
     Attributes:
         amounts: minor units by posting id.
         settlements: settlement id by posting id.
+        adjusted: vehicle, event, start and end of the period of every adjustment.
+        adjusted_minor: their sum.
+        twice: settlements that were paid more than once.
         effects: how often each posting id took effect.
         totals: minor units by currency.
         calls: how many calls it took, faults included.
@@ -32,25 +41,41 @@ class Paid:
 
     amounts: Mapping[str, int]
     settlements: Mapping[str, str]
+    adjusted: Sequence[tuple[str, str, datetime, datetime]]
+    adjusted_minor: int
+    twice: Sequence[str]
     effects: Mapping[str, int]
     totals: Mapping[str, int]
     calls: int
 
     @classmethod
-    def of(cls, ledger: Mapping[str, Any]) -> "Paid":
+    def of(cls, answer: Mapping[str, Any]) -> "Paid":
         """From the answer of ``GET /v1/ledger``."""
-        postings = ledger["postings"]
+        postings = answer["postings"]
+        adjustments = [one for one in postings.values() if one["kind"] == "adjustment"]
         return cls(
             amounts={one: int(facts["amount_minor"]) for one, facts in postings.items()},
             settlements={one: facts["settlement_id"] for one, facts in postings.items()},
+            adjusted=[
+                (
+                    facts["vehicle_id"],
+                    facts["event_id"],
+                    datetime.fromisoformat(facts["period_started_at"]),
+                    datetime.fromisoformat(facts["period_ended_at"]),
+                )
+                for facts in adjustments
+            ],
+            adjusted_minor=sum(int(facts["amount_minor"]) for facts in adjustments),
+            twice=answer["settlements_paid_twice"],
             effects={one: facts["effects"] for one, facts in postings.items()},
-            totals={currency: int(total) for currency, total in ledger["totals_minor"].items()},
+            totals={currency: int(total) for currency, total in answer["totals_minor"].items()},
             calls=sum(facts["attempts"] for facts in postings.values()),
         )
 
 
-def check(conn: Connection, truth: Truth, sent: int, paid: Paid) -> list[Check]:
-    """Every check, in the order of the data's way."""
+def check(conn: Connection, evening: Evening, paid: Paid) -> list[Check]:
+    """Every check of the books, in the order of the data's way."""
+    truth, sent = evening.truth, len(evening.deliveries)
     landed = reports.landed(conn)
     readings = reports.readings(conn)
     refused = reports.quarantined(conn)
@@ -58,7 +83,7 @@ def check(conn: Connection, truth: Truth, sent: int, paid: Paid) -> list[Check]:
     distinct = truth.readings + sum(truth.refused.values())
     paid_energy = reports.paid_by_event(conn)
     unpaid = reports.unpaid_by_reason(conn)
-    owed = reports.owed_to_vehicles(conn)
+    owed = reports.owed(conn)
     posted = reports.posted_amounts(conn)
     states = reports.postings_by_state(conn)
     return [
@@ -95,6 +120,7 @@ def check(conn: Connection, truth: Truth, sent: int, paid: Paid) -> list[Check]:
             _difference(unpaid, truth.unpaid_by_reason)
             or f"{sum(unpaid.values())} mWh in {len(unpaid)} reasons",
         ),
+        _adjusted(evening, paid),
         Check(
             "every journal entry sums to zero",
             reports.ledger_imbalance(conn) == 0,
@@ -107,12 +133,77 @@ def check(conn: Connection, truth: Truth, sent: int, paid: Paid) -> list[Check]:
         ),
         Check(
             "nothing was paid twice",
-            paid.amounts == posted
-            and set(paid.effects.values()) <= {1}
-            and len(set(paid.settlements.values())) == len(paid.settlements),
-            f"{len(paid.amounts)} payouts, {sum(paid.effects.values())} effects, {paid.calls} calls",
+            paid.amounts == posted and set(paid.effects.values()) <= {1} and not paid.twice,
+            f"{len(paid.amounts)} payouts to {len(set(paid.settlements.values()))} settlements,"
+            f" {sum(paid.effects.values())} effects, {paid.calls} calls",
         ),
     ]
+
+
+def _adjusted(evening: Evening, paid: Paid) -> Check:
+    """What came days later was booked on the period it belongs to, with postings of its own."""
+    first, last = evening.truth_in_time.paid, evening.truth.paid
+    events = {one.event_id: one for one in evening.events}
+    changed = {key for key in first.keys() | last.keys() if first.get(key) != last.get(key)}
+    meant = {(*key, events[key[1]].started_at, events[key[1]].ended_at) for key in changed}
+    late = sum(last.get(key, 0) - first.get(key, 0) for key in changed)
+    return Check(
+        "what came days later was adjusted on its own period, and nothing else was",
+        set(paid.adjusted) == meant,
+        f"{late} mWh in {len(changed)} settlements,"
+        f" {paid.adjusted_minor} minor units in {len(paid.adjusted)} postings",
+    )
+
+
+def check_ledger(dsn: str, seals: Path) -> list[Check]:
+    """Seal the ledger, and whether it stands: as it was sealed, and balanced."""
+    closed = ledger.close_period(dsn, clock=lambda: datetime.now(UTC), out=seals)
+    audit = ledger.verify_ledger(dsn, against=seals)
+    balance = ledger.balance(dsn)
+    trial = ", ".join(
+        f"{one.currency} {one.debit_minor} debit, {one.credit_minor} credit"
+        for one in balance.trial
+    )
+    return [
+        Check(
+            "the ledger is sealed, and every booking hashes to its seal",
+            audit.finding is None and audit.bookings == closed.bookings and audit.unsealed == 0,
+            f"{audit.bookings} bookings, seal {closed.last}, digest {closed.seal_digest[:16]}…",
+        ),
+        Check("the trial balance is zero", balance.stands, trial),
+    ]
+
+
+def check_replay(dsn: str, run_id: str) -> Check:
+    """Whether a run comes to the same again, though more has become known since."""
+    found = verify_run(dsn, run_id)
+    return Check(
+        "the first run comes to the same again, bit for bit",
+        found.stands,
+        f"digest of its outputs {found.replayed[:16]}…",
+    )
+
+
+def check_opinion(summary: SettleSummary) -> Check:
+    """Whether the oracle has settled every vehicle of the evening again, and found no difference."""
+    opinion = summary.second_opinion
+    return Check(
+        "a second opinion comes to the same, line by line",
+        opinion is not None and opinion.vehicles >= summary.vehicles and not opinion.differences,
+        f"{opinion.vehicles} vehicles, {opinion.lines} lines, {opinion.differences} differences"
+        if opinion
+        else "not asked",
+    )
+
+
+def check_statement(told: Told) -> Check:
+    """Whether an owner can recompute every amount from the signed packets, without this system."""
+    return Check(
+        "one vehicle's evidence recomputes to what was booked and sealed, without the database",
+        told.settlements > 0 and told.verified.stands,
+        told.verified.first_difference
+        or f"{told.settlements} settlements from {told.packets} signed packets",
+    )
 
 
 def _difference(found: Mapping[str, int], expected: Mapping[str, int]) -> str:

@@ -20,8 +20,9 @@ HOLD_BACK: Final = timedelta(minutes=5)
 def write_packets_to_try(world: World, evening: Evening) -> None:
     """Write what the story by curl needs: a packet, its contradiction, and the settings of this demo.
 
-    The packet begins an epoch of its own, right after the evening, so it lands in nobody's way; the
-    contradiction is signed well by the same key, for the same identity, with other content.
+    The packet begins an epoch of its own, right after the evening, with the meter where it stood, so it
+    lands in nobody's way; the contradiction is signed well by the same key, for the same identity, with
+    other content.
     """
     folder = world.folder / "try"
     folder.mkdir()
@@ -32,6 +33,11 @@ def write_packets_to_try(world: World, evening: Evening) -> None:
         sequence=1,
         started_at=last.ended_at + HOLD_BACK,
         ended_at=last.ended_at + HOLD_BACK + timedelta(seconds=15),
+        power_start_w=0,
+        power_end_w=0,
+        export_start_milliwh=last.export_end_milliwh,
+        import_start_milliwh=last.import_end_milliwh,
+        soc_start_ppm=last.soc_end_ppm,
     )
     other = replace(first, export_end_milliwh=first.export_end_milliwh + 1_000)
     signer = evening.signers[first.evse_id]

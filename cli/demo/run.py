@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import FrameType
@@ -9,10 +10,20 @@ from typing import Any, Final
 
 import httpx
 
-from cli.demo.checks import Check, Paid, check
-from cli.demo.flow_names import POST, SETTLE, SYNC
+from cli.demo.checks import (
+    Check,
+    Paid,
+    check,
+    check_ledger,
+    check_opinion,
+    check_replay,
+    check_statement,
+)
+from cli.demo.enrol import enrol, measure
+from cli.demo.flow_names import GO_ON, POST, POST_AGAIN, SETTLE, SYNC, TRUE_UP
 from cli.demo.folder import DemoFolderError
 from cli.demo.keep import keep_up, write_packets_to_try
+from cli.demo.statement import tell
 from cli.demo.steps import Steps
 from cli.demo.tables import show_checks
 from cli.demo.world import World
@@ -20,20 +31,23 @@ from cli.output import console, errors
 from cli.summaries import show_settled
 from embedded.processes import Supervised, wait_until
 from embedded.timescale import DEFAULT_CACHE
-from settlement import decimals
 from settlement.periods import Period
-from settlement.signatures import DeviceKey
 from simulators.evening import Evening
 from simulators.fleet import publish
+from simulators.labels import Delivery
 from simulators.mqtt_connection import BrokerAddress
+from simulators.plans import Battery
+from simulators.truth import Truth
 from storage import reports
 from storage.engine import Role, connect
-from storage.registry import Contract, enrol_keys, put_contracts, put_program
 from tasks.settle import summary_of
 
 FOLDER: Final = Path(".demo")
-PROGRAMS: Final = Path(__file__).resolve().parents[2] / "programs"
-PROGRAM: Final = "example-energy"
+STATEMENT: Final = "statement.html"
+EVIDENCE: Final = "evidence.json"
+SEALS: Final = "seals.ndjson"
+AGO: Final = timedelta(days=3)
+"""How long ago the evening was: so long that the first run of each program's calendar is due."""
 
 LAND_DEADLINE_S: Final = 180.0
 FLOW_DEADLINE_S: Final = 300.0
@@ -54,7 +68,7 @@ def run(*, keep: bool, evses: int, seed: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     now = datetime.now(UTC)
-    evening = Evening(seed=seed, day=(now - timedelta(days=1)).date(), received_by=now, evses=evses)
+    evening = Evening(seed=seed, day=(now - AGO).date(), received_by=now, evses=evses)
     steps = Steps(console)
     console.print(
         f"An evening of {evses} chargers, {evening.day}, two grid stress events, settled for real.\n"
@@ -77,6 +91,11 @@ def run(*, keep: bool, evses: int, seed: int) -> int:
 
 
 def _verdict(checks: list[Check], *, keep: bool) -> bool:
+    console.print(f"\nopen: {FOLDER / STATEMENT}")
+    console.print(
+        f"try: .venv/bin/v2g statement verify {FOLDER / EVIDENCE} --against {FOLDER / SEALS}",
+        soft_wrap=True,
+    )
     held = all(one.holds for one in checks)
     said = "[bold green]Every check holds.[/]" if held else "[bold red]Some checks do not hold.[/]"
     console.print(f"\n{said}")
@@ -94,90 +113,82 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _tell(world: World, steps: Steps, evening: Evening) -> list[Check]:
-    deliveries = evening.deliveries
-    with steps.step("enrol keys, contracts and the program") as step:
-        step.outcome = _enrol(world, evening)
+    period = _period(evening)
+    with steps.step("enrol keys, sites, contracts and programs") as step:
+        step.outcome = enrol(world.dsn, evening)
+    with steps.step("read the batteries' temperatures") as step:
+        step.outcome = measure(world.dsn, evening)
     with steps.step("publish over MQTT, land in the database") as step:
-        _publish(world, evening, step.update)
-        step.outcome = f"{len(deliveries)} packets sent and acknowledged, and landed"
+        _publish(world, evening.in_time, evening.truth_in_time, step.update)
+        step.outcome = f"{len(evening.in_time)} packets sent and acknowledged, and landed"
     with steps.step("wait for Prefect") as step:
         world.prefect.wait_ready()
         step.outcome = f"UI at {world.prefect.ui_url}"
-    with _flows(world, _period(evening)) as flows:
+    with _flows(world, period) as flows:
         with steps.step(f"fetch events and prices (flow {SYNC})") as step:
             step.outcome = _wait_for(world, flows, SYNC)
         with steps.step(f"judge, check quality, settle (flow {SETTLE})") as step:
             step.outcome = _wait_for(world, flows, SETTLE)
         with steps.step(f"post to the clearinghouse (flow {POST})") as step:
             step.outcome = _wait_for(world, flows, POST)
+        with steps.step("land what a charger had kept back for days") as step:
+            _publish(world, evening.stragglers, evening.truth, step.update)
+            step.outcome = f"{len(evening.stragglers)} packets"
+        (world.folder / FLOW_MARKS / GO_ON).touch()
+        with steps.step(f"settle again what the calendars have due (flow {TRUE_UP})") as step:
+            step.outcome = _wait_for(world, flows, TRUE_UP)
+        with steps.step(f"post the adjustment (flow {POST})") as step:
+            step.outcome = _wait_for(world, flows, POST_AGAIN)
     write_packets_to_try(world, evening)
-    paid = Paid.of(_ledger(world))
+    with steps.step("seal the ledger, and verify it") as step:
+        sealed = check_ledger(world.dsn, world.folder / SEALS)
+        step.outcome = f"seals kept in {FOLDER / SEALS}"
     with connect(world.dsn, Role.READ) as conn:
-        checks = check(conn, evening.truth, len(deliveries), paid)
-        show_settled(summary_of(reports.last_run(conn)))
+        summary = summary_of(reports.last_run(conn))
+        checks = [*check(conn, evening, Paid.of(_ledger(world))), *sealed, check_opinion(summary)]
+    with steps.step("tell the first run again, as it was known then"):
+        checks.append(check_replay(world.dsn, summary.run_id))
+    with steps.step("state to an owner what was settled, with the evidence") as step:
+        vehicle = _warmest(evening)
+        told = tell(
+            world.dsn,
+            vehicle,
+            shown=world.folder / STATEMENT,
+            evidence=world.folder / EVIDENCE,
+            seals=world.folder / SEALS,
+        )
+        step.outcome = vehicle
+        checks.append(check_statement(told))
+    show_settled(summary)
     show_checks(checks)
     return checks
 
 
-def _enrol(world: World, evening: Evening) -> str:
-    """What an operator does before the first packet counts: keys, contracts, the tariff."""
-    import yaml
-
-    roster = evening.roster()
-    now = datetime.now(UTC)
-    with connect(world.dsn, Role.SETTLE) as conn:
-        keys = enrol_keys(
-            conn,
-            [
-                DeviceKey(row.key_id, row.evse_id, row.public_key, row.valid_from, row.valid_to)
-                for row in roster
-            ],
-            now=now,
-        )
-        contracts = put_contracts(
-            conn,
-            [
-                Contract(
-                    contract_id=f"contract-{row.vehicle_id}",
-                    vehicle_id=row.vehicle_id,
-                    program=PROGRAM,
-                    incentive_rate_ppm=decimals.decimal_text(row.incentive_rate, 6),
-                    account=row.account,
-                    valid_from=row.valid_from,
-                    valid_to=row.valid_to,
-                )
-                for row in roster
-                if row.has_contract
-            ],
-        )
-        file = PROGRAMS / f"{PROGRAM}.yaml"
-        put_program(
-            conn,
-            yaml.safe_load(file.read_text()),
-            valid_from=now - timedelta(days=30),
-            source=file.name,
-        )
-    return f"{keys} keys, {contracts} contracts, 1 program"
+def _warmest(evening: Evening) -> str:
+    """A vehicle whose battery reaches its limit: its statement has most to explain."""
+    return next(plan.vehicle_id for plan in evening.plans if plan.battery is Battery.HOT)
 
 
-def _publish(world: World, evening: Evening, update: Any) -> None:
+def _publish(
+    world: World, deliveries: Sequence[Delivery], truth: Truth, update: Callable[[int, int], None]
+) -> None:
+    """Publish, and wait until all that has been sent so far has landed."""
     user, password = world.broker.credentials("fleet")
     address = BrokerAddress(
         host=world.broker.host, port=world.broker.port, username=user, password=password, tls=None,
         mqtt5=world.broker.supports_mqtt5,
     )  # fmt: skip
-    truth = evening.truth
-    total = len(evening.deliveries)
-    publish(evening.deliveries, address, progress=lambda done, _: update(done // 2, total))
+    total = len(deliveries)
+    publish(deliveries, address, progress=lambda done, _: update(done // 2, total))
     expected = truth.readings + sum(truth.refused.values()) + truth.already_landed
     with connect(world.dsn, Role.READ) as conn:
         conn.autocommit = True
 
         def landed() -> bool:
             counts = reports.landed(conn)
-            arrived = counts.new + counts.aside + counts.duplicates
-            update((total + min(arrived, total)) // 2, total)
-            return arrived >= expected
+            missing = max(0, expected - counts.new - counts.aside - counts.duplicates)
+            update(total - min(missing, total) // 2, total)
+            return not missing
 
         wait_until(landed, deadline_s=LAND_DEADLINE_S, what="every packet to land")
 

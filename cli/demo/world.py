@@ -203,6 +203,8 @@ class World:
         """The environment of every process that judges, settles or posts."""
         return {
             "V2G_DATABASE_URL": self.dsn,
+            # So small a fleet can afford a second opinion on every vehicle.
+            "V2G_ORACLE_SHARE_PPM": "1000000",
             "V2G_UTILITY_URL": self.utility_url,
             "V2G_UTILITY_TOKEN_FILE": str(self.tokens.utility),
             "V2G_CLEARINGHOUSE_URL": self.clearinghouse_url,

@@ -5,21 +5,26 @@ what only a database needs: keys, and the tables that are no frame.
 
     columns    what tables are made of
     evidence   packets as they came, and what judging found them to be
-    tariffs    programs, contracts, and what the grid's side said
+    tariffs    programs, and what the grid's side said
+    terms      contracts, sites, temperatures, baselines, orders
     money      doubt, runs, settlements, the journal and the outbox
 
-Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading. All others
-are plain and for ever.
+Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading, temperature.
+All others are plain and for ever.
 """
 
 from typing import Final
 
-from storage.tables import evidence, money, tariffs
+from storage.tables import evidence, money, tariffs, terms
 from storage.tables.columns import metadata
 
-__all__ = ["APPEND_ONLY", "TIME_SERIES", "evidence", "metadata", "money", "tariffs"]
+__all__ = ["APPEND_ONLY", "TIME_SERIES", "evidence", "metadata", "money", "tariffs", "terms"]
 
-TIME_SERIES: Final = {"raw_packet": "signed_at", "reading": "started_at"}
+TIME_SERIES: Final = {
+    "raw_packet": "signed_at",
+    "reading": "started_at",
+    "temperature": "measured_at",
+}
 """Time-series tables and the column that partitions them."""
 
 APPEND_ONLY: Final = (
@@ -31,6 +36,11 @@ APPEND_ONLY: Final = (
     "packet_conflict",
     "quarantine",
     "reading",
+    "contract_version",
+    "site_version",
+    "temperature",
+    "baseline_version",
+    "power_order_version",
     "program_version",
     "event_version",
     "price_version",
@@ -43,5 +53,9 @@ APPEND_ONLY: Final = (
     "journal_line",
     "posting",
     "receipt",
+    "calendar_run",
+    "difference",
+    "seal",
+    "sealed_leaf",
 )
 """Tables that no role may update, delete from or truncate: by privilege, and by trigger."""

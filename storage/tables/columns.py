@@ -71,12 +71,14 @@ def checks_of(frame: Frame, *, without: Iterable[str] = ()) -> list[CheckConstra
 
 def frame_table(
     frame: Frame,
-    *constraints: PrimaryKeyConstraint | UniqueConstraint,
+    *constraints: PrimaryKeyConstraint | UniqueConstraint | CheckConstraint,
+    name: str = "",
     extra: Iterable[Column[Any]] = (),
     without: Iterable[str] = (),
 ) -> Table:
+    """The table of a frame, under the frame's name unless another is given."""
     return Table(
-        frame.name,
+        name or frame.name,
         metadata,
         *columns_of(frame, without=without),
         *extra,

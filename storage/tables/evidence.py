@@ -95,9 +95,11 @@ packet_conflict = Table(
 quarantine = frame_table(schemas.QUARANTINED, PrimaryKeyConstraint("packet_digest"))
 
 reading = frame_table(
-    schemas.READING, PrimaryKeyConstraint("evse_id", "started_at", "stream_epoch", "sequence")
+    schemas.READING,
+    PrimaryKeyConstraint("evse_id", "started_at", "stream_epoch", "sequence"),
+    extra=(time("judged_at"),),
 )
-"""Time series on started_at."""
+"""Time series on started_at. ``judged_at`` is when a run could first know it."""
 
 device_key = Table(
     "device_key",

@@ -1,4 +1,4 @@
-"""Programs, contracts, and what the grid's side said."""
+"""Programs, and what the grid's side said."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -18,8 +18,6 @@ from storage.tables.columns import (
     time,
 )
 
-# --- programs, contracts, the grid's side ------------------------------------------------------
-
 program_version = Table(
     "program_version",
     metadata,
@@ -27,22 +25,10 @@ program_version = Table(
     Column("version", Integer, nullable=False),
     Column("body", JSONB, nullable=False),
     time("valid_from"),
+    time("recorded_at"),
     PrimaryKeyConstraint("program", "version"),
 )
-
-contract = Table(
-    "contract",
-    metadata,
-    text("contract_id"),
-    text("vehicle_id"),
-    text("program"),
-    bigint("incentive_rate_ppm"),
-    text("account"),
-    time("valid_from"),
-    time("valid_to", nullable=True),
-    PrimaryKeyConstraint("contract_id"),
-    CheckConstraint("incentive_rate_ppm between 0 and 4000000", name="incentive_rate_ppm_range"),
-)
+"""``valid_from`` is when it takes effect, ``recorded_at`` when this system knew it."""
 
 event_version = Table(
     "event_version",
@@ -57,8 +43,12 @@ event_version = Table(
     text("status"),
     Column("document", LargeBinary, nullable=False),
     time("received_at"),
+    Column("primacy", Integer, nullable=False),
+    text("site_group"),
+    time("cancelled_at", nullable=True),
     PrimaryKeyConstraint("event_id", "version"),
     CheckConstraint("started_at < ended_at", name="interval"),
+    CheckConstraint("primacy >= 0", name="primacy_range"),
 )
 """Every version of every event, with its document, counted from 1. What is said again and is the
 latest already is no version; what is said again after something else is."""

@@ -10,12 +10,15 @@ from typing import TextIO
 import httpx
 import pytest
 
-from cli.demo.checks import Paid, check
+from cli.demo.checks import Paid, check, check_ledger, check_opinion
 from embedded.processes import wait_until
 from simulators.evening import Evening
 from storage.engine import Role, connect
+from tasks.second_opinion import Opinion
+from tasks.settle import SettleSummary
 from tests.packets import evening as evening_starts
-from tests.tasks.scene import now
+from tests.storage.booked import book
+from tests.tasks.scene import administrator, now
 
 DEADLINE_S = 400
 
@@ -24,7 +27,7 @@ def start(
     folder: Path, *options: str, out: TextIO | int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        (sys.executable, "-m", "cli.main", "demo", "--evses", "4", *options),
+        (sys.executable, "-m", "cli.main", "demo", "--evses", "10", *options),
         cwd=folder, stdout=out, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -53,8 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_interrupt_stops_everything_that_was_started(folder: Path) -> None:
     # given a demonstration whose daemon is starting
     running = start(folder)
+    log = folder / ".demo" / "logs" / "ingest_daemon.log"
     wait_until(
-        (folder / ".demo" / "logs" / "ingest_daemon.log").exists,
+        lambda: log.exists() or running.poll() is not None,
         deadline_s=DEADLINE_S,
         what="the daemon to start",
     )
@@ -135,13 +139,50 @@ def test_a_folder_that_is_no_demonstrations_is_left_alone(tmp_path: Path) -> Non
 def test_the_checks_at_the_end_can_fail(plain_database: str) -> None:
     # given an evening of which nothing has landed, and a clearinghouse that has paid twice
     day = evening_starts().date()
-    truth = Evening(seed=1, day=day, received_by=now(), evses=4).truth
+    evening = Evening(seed=1, day=day, received_by=now(), evses=10)
     paid = Paid(
-        amounts={"a": 1, "b": 1}, settlements={"a": "s", "b": "s"}, effects={"a": 1, "b": 1},
-        totals={"USD": 2}, calls=2,
+        amounts={"a": 1, "b": 1}, settlements={"a": "s", "b": "s"}, adjusted=[], adjusted_minor=0, twice=["s"],
+        effects={"a": 1, "b": 1}, totals={"USD": 2}, calls=2,
     )  # fmt: skip
     # when
     with connect(plain_database, Role.READ) as conn:
-        checks = check(conn, truth, 100, paid)
+        checks = check(conn, evening, paid)
     # then only what is true of empty books holds
     assert [one.says for one in checks if one.holds] == ["every journal entry sums to zero"]
+
+
+def test_the_ledgers_checks_can_fail(plain_database: str, tmp_path: Path) -> None:
+    # given a booking that was sealed
+    book(plain_database, 101, 102)
+    seals = tmp_path / "seals.ndjson"
+    assert all(one.holds for one in check_ledger(plain_database, seals))
+    # when a superuser takes half of an entry away
+    with administrator(plain_database) as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute("delete from journal_line where account like 'payable%'")
+    # then neither the seal nor the balance holds
+    assert not any(one.holds for one in check_ledger(plain_database, seals))
+
+
+def told(opinion: Opinion | None) -> SettleSummary:
+    """A run over three vehicles, with that second opinion."""
+    return SettleSummary(
+        run_id="", period="", state="", reason="", currency="USD", minor_units=2, vehicles=3,
+        discharged_milliwh=0, paid_milliwh=0, amount_minor=0, booked_minor=0, revisions=0, held=0,
+        unpaid=[], quarantined=[], second_opinion=opinion,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("opinion", "holds"),
+    [
+        pytest.param(Opinion(vehicles=3, lines=7), True, id="agrees on all"),
+        pytest.param(Opinion(vehicles=2, lines=7), False, id="has looked at fewer"),
+        pytest.param(Opinion(vehicles=3, lines=7, differences=1), False, id="differs"),
+        pytest.param(None, False, id="was not asked"),
+    ],
+)
+def test_the_second_opinion_counts_where_it_covers_every_vehicle_and_agrees(
+    opinion: Opinion | None, holds: bool
+) -> None:
+    assert check_opinion(told(opinion)).holds is holds

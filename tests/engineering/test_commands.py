@@ -20,6 +20,7 @@ PROMISED = [
     "install",
     "lock",
     "map",
+    "mutate",
     "test",
     "timescale",
 ]

@@ -24,7 +24,9 @@ def pages() -> dict[str, str]:
     return generated.pages()
 
 
-@pytest.mark.parametrize("page", ["docs/columns.md", "docs/reasons.md", "docs/settings.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/columns.md", "docs/programs.md", "docs/reasons.md", "docs/settings.md"]
+)
 def test_a_generated_page_says_what_the_code_says(pages: dict[str, str], page: str):
     assert read(ROOT / page) == pages[page], "run `make docs`"
 

@@ -85,5 +85,7 @@ def store(dsn: str, readings=(), refused=()) -> None:
 
 def _insert(frame: Frame) -> str:
     names = frame.schema.names()
-    values = ", ".join(f"%({name})s" for name in names)
-    return f"insert into {frame.name} ({', '.join(names)}) values ({values})"
+    values = [f"%({name})s" for name in names]
+    if frame is READING:  # judged as soon as it came
+        names, values = [*names, "judged_at"], [*values, "%(received_at)s"]
+    return f"insert into {frame.name} ({', '.join(names)}) values ({', '.join(values)})"

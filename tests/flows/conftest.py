@@ -120,8 +120,10 @@ def enrolled(environment: str) -> str:
         "contract", "car", "example-energy", 850_000, "account", valid_from
     )
     with connect(environment, Role.SETTLE) as conn:
-        registry.put_program(conn, tariff, valid_from=valid_from, source="example-energy.yaml")
-        registry.put_contracts(conn, [contract])
+        registry.put_program(
+            conn, tariff, valid_from=valid_from, source="example-energy.yaml", now=valid_from
+        )
+        registry.put_contracts(conn, [contract], now=valid_from)
     return environment
 
 

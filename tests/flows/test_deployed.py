@@ -23,7 +23,7 @@ def written(tmp_path: Path, change) -> Path:
 
 
 def test_the_file_of_this_project_is_understood():
-    assert set(deployed.read(deploy.FILE)) == {"settle", "post", "sync"}
+    assert set(deployed.read(deploy.FILE)) == {"settle", "post", "sync", "true-up"}
 
 
 def rename(section, old, new):

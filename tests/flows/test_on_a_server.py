@@ -40,7 +40,7 @@ def on_server(client, name: str):
 
 
 def test_the_server_has_what_the_file_says(client, deployed: Deployed):
-    assert deployed == Deployed(names=("settle", "post", "sync"), stale=())
+    assert deployed == Deployed(names=("settle", "true-up", "post", "sync"), stale=())
     settle = on_server(client, "settle")
     assert settle.entrypoint == "flows.settle_period.settle_period"
     assert settle.pull_steps == []
@@ -57,7 +57,7 @@ def test_its_form_explains_every_parameter(client, deployed):
     assert properties["start"]["anyOf"][0]["format"] == "date-time"
 
 
-@pytest.mark.parametrize("name", ["settle", "post", "sync"])
+@pytest.mark.parametrize("name", ["settle", "true-up", "post", "sync"])
 def test_a_scheduled_deployment_really_gets_scheduled_runs(client, deployed, name):
     """With SQLAlchemy 2.1 everything else works and this never happens."""
     chosen = DeploymentFilter(id=DeploymentFilterId(any_=[on_server(client, name).id]))
@@ -67,9 +67,9 @@ def test_a_scheduled_deployment_really_gets_scheduled_runs(client, deployed, nam
 
     wait_until(lambda: len(runs()) >= 3, deadline_s=60, what=f"scheduled runs of {name}")
     assert all(run.auto_scheduled for run in runs())
-    assert min(run.expected_start_time for run in runs()) < datetime.now(UTC) + timedelta(
-        minutes=16
-    )
+    soon = timedelta(days=1) if name == "true-up" else timedelta(minutes=15)
+    first = min(run.expected_start_time for run in runs())
+    assert first < datetime.now(UTC) + soon + timedelta(minutes=1)
 
 
 def test_there_is_one_automation_against_zombies_however_often_it_is_applied(client, deployed):
@@ -149,7 +149,7 @@ def test_a_worker_runs_what_is_deployed_by_its_entrypoint(
     prefect_server, client, deployed, plain_database, tmp_path
 ):
     # given a worker with an empty folder, and other deployments at rest
-    for name in ("post", "sync"):
+    for name in ("true-up", "post", "sync"):
         client.pause_deployment(on_server(client, name).id)
     settle = on_server(client, "settle")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
@@ -280,6 +280,33 @@ def test_a_scheduled_run_settles_what_is_due_and_then_finds_nothing(client, enro
     assert client.read_flow_run(first.state_details.flow_run_id).name.startswith(
         "settle what is due at 20"
     )
+
+
+@HERE
+def test_the_calendar_books_late_truth_and_shows_it_first(client, enrolled, utility):
+    from flows.sync_grid_events import sync_grid_events
+    from flows.true_up import true_up
+
+    # given a car whose event ended long before its program's last run, and nothing settled
+    sync_grid_events(return_state=True)
+    store(enrolled, discharged())
+
+    # when the calendar is run dry
+    dry = true_up(dry_run=True, return_state=True)
+
+    # then the UI has what its first run would book, vehicle by vehicle, and nothing is booked
+    assert dry.name == "TruedUp"
+    (shown,) = latest_table(client, "true-up")
+    assert (shown["run"], shown["vehicle"], shown["money"]) == ("initial", "car", "3.25 USD")
+    assert rows(enrolled, "select 1 from settlement_run") == []
+
+    # and when it is run for real, each run is done once
+    first, again = true_up(return_state=True), true_up(return_state=True)
+    assert (first.name, again.name) == ("TruedUp", "NothingDue")
+    assert first.message == "3 runs of the calendar"
+    names = [name for (name,) in rows(enrolled, "select name from calendar_run order by done_at")]
+    assert names == ["initial", "true_up", "final"]
+    assert rows(enrolled, "select sum(amount_minor)::int from posting") == [(325,)]
 
 
 @HERE

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
 
 from settlement import programs
-from settlement.matching import Grid
+from settlement.engine import Computed, compute
+from settlement.facts import Facts
+from settlement.periods import Period
 from settlement.programs import Program
-from settlement.schemas import READING
+from settlement.schemas import BASELINE, CONTRACT, ORDER, READING, SITE, TEMPERATURE
 from settlement.timeline import Price, Window
 
 PROGRAM = "example-energy"
@@ -31,8 +34,8 @@ def example_program(**changes: object) -> Program:
     return programs.parse(yaml.safe_load(EXAMPLE.read_text()) | changes, EXAMPLE.name)
 
 
-def window(event: str, start: str, end: str, *, created: str = "09:00") -> Window:
-    return Window(event, PROGRAM, at(start), at(end), at(created))
+def window(event: str, start: str, end: str, *, created: str = "09:00", **more: Any) -> Window:
+    return Window(event, PROGRAM, at(start), at(end), at(created), **more)
 
 
 def price(start: str, end: str, micros: int, *, received: str = "08:00") -> Price:
@@ -46,39 +49,60 @@ def contract(
     valid_from: str = "00:00",
     valid_to: str | None = None,
     program: str = PROGRAM,
+    **more: Any,
 ) -> dict[str, object]:
     return {
+        "contract_id": f"contract-{vehicle}-{program}-{valid_from}",
         "vehicle_id": vehicle,
+        "evse_id": f"EVSE-{vehicle}",
+        "site_id": "",
         "program": program,
         "incentive_rate_ppm": rate_ppm,
-        "account": f"account-{vehicle}",
         "valid_from": at(valid_from),
         "valid_to": None if valid_to is None else at(valid_to),
-    }
+        "capacity_milliwh": None,
+        "rated_w": None,
+    } | more
 
 
-def grid(
+def facts(
     windows: Iterable[Window],
     prices: Iterable[Price],
     contracts: Iterable[Mapping[str, object]],
-    program: Program | None = None,
-) -> Grid:
-    moment = pl.Datetime("us", "UTC")
-    return Grid(
-        programs={PROGRAM: program or example_program()},
+    *programs: Program,
+    **more: Iterable[Mapping[str, object]],
+) -> Facts:
+    """Facts of one run; ``more`` are rows of sites, temperatures, baselines and orders."""
+    frames = {
+        "sites": SITE,
+        "temperatures": TEMPERATURE,
+        "baselines": BASELINE,
+        "orders": ORDER,
+    }
+    versions: dict[str, list[Program]] = {}
+    for program in programs or (example_program(),):
+        versions.setdefault(program.program, []).append(program)
+    return Facts(
+        programs=versions,
         windows=list(windows),
         prices=list(prices),
-        contracts=pl.DataFrame(
-            list(contracts),
-            schema={
-                "vehicle_id": pl.String(),
-                "program": pl.String(),
-                "incentive_rate_ppm": pl.Int64(),
-                "account": pl.String(),
-                "valid_from": moment,
-                "valid_to": moment,
-            },
+        contracts=pl.DataFrame(list(contracts), schema=CONTRACT.schema),
+        **{
+            name: pl.DataFrame(list(rows), schema=frames[name].schema)
+            for name, rows in more.items()
+        },
+    )
+
+
+def computed(rows: pl.DataFrame, known: Facts, period: Period, **how: Any) -> Computed:
+    """What the engine makes of readings in memory."""
+    return compute(
+        lambda part: rows.filter(
+            (pl.col("started_at") < part.ended_at) & (pl.col("ended_at") > part.started_at)
         ),
+        known,
+        period,
+        **how,
     )
 
 
@@ -116,3 +140,19 @@ def reading(
 
 def readings(*rows: Mapping[str, object]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema={**READING.schema, "conflicted": pl.Boolean()})
+
+
+def metered(*rows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Readings with registers that run on from one to the next at each EVSE, in the order given."""
+    counts: dict[str, int] = {}
+    chained = []
+    for row in rows:
+        shifted = dict(row)
+        for way in ("export", "import"):
+            meter = f"{row['evse_id']} {way}"
+            start = counts.get(meter, row[f"{way}_start_milliwh"])
+            moved = row[f"{way}_end_milliwh"] - row[f"{way}_start_milliwh"]
+            counts[meter] = start + moved
+            shifted |= {f"{way}_start_milliwh": start, f"{way}_end_milliwh": start + moved}
+        chained.append(shifted)
+    return chained

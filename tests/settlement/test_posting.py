@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from settlement.posting import (
@@ -55,8 +55,8 @@ def test_a_body_is_sorted_compact_json_with_integers_as_text_and_times_in_utc():
     # then these are its bytes, for ever
     assert composed.body.decode() == (
         '{"account":"Zürich/7","amount_minor":"-377","currency":"USD","event_id":"evening",'
-        '"period_ended_at":"2026-07-01T13:00:00Z","period_started_at":"2026-07-01T12:00:00Z",'
-        '"posting_id":"8eb04a93-1e0a-5b23-b9cd-1c08c410a529","program":"example-energy",'
+        '"kind":"payout","period_ended_at":"2026-07-01T13:00:00Z","period_started_at":"2026-07-01T12:00:00Z",'
+        '"posting_id":"fd4e8146-563a-5fde-9a1c-3c91011e16ac","program":"example-energy",'
         '"settlement_id":"settlement-7","supersedes":"settlement-6","vehicle_id":"vehicle-7"}'
     )
     assert composed.body_digest == sha256(composed.body).digest()
@@ -74,6 +74,7 @@ def test_the_same_instants_in_another_zone_give_the_same_bytes():
     assert posting(1, **shown_there) == posting(1)
 
 
+@settings(deadline=None)
 @given(account=printable, vehicle=printable, amount=st.integers(-(10**15), 10**15))
 def test_a_body_reads_back_as_the_facts(account, vehicle, amount):
     # given, when
@@ -86,27 +87,43 @@ def test_a_body_reads_back_as_the_facts(account, vehicle, amount):
         vehicle,
         amount,
     )
-    assert read["posting_id"] == composed.posting_id == posting_id("settlement-1", "clearinghouse")
+    assert (
+        read["posting_id"]
+        == composed.posting_id
+        == posting_id("settlement-1", "clearinghouse", "payout", account)
+    )
     assert composed == posting(1, account=account, vehicle_id=vehicle, amount_minor=amount)
 
 
-@given(st.lists(st.tuples(printable, printable), min_size=2, max_size=2, unique=True))
-def test_an_id_belongs_to_one_settlement_and_one_partner(pairs):
-    # given two different pairs, however their texts would join
-    one, other = pairs
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[printable] * 4), min_size=2, max_size=2, unique=True))
+def test_an_id_belongs_to_one_settlement_partner_kind_and_account(given_texts):
+    # given two that differ in any of the four, however their texts would join
+    one, other = given_texts
 
     # when, then
     assert posting_id(*one) != posting_id(*other)
 
 
-def test_neither_amount_nor_account_changes_the_id():
-    assert posting(1, amount_minor=5, account="x").posting_id == posting(1).posting_id
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "reversal"}, {"account": "site-host"}, {"settlement_id": "settlement-2"}],
+    ids=str,
+)
+def test_what_goes_to_another_account_or_for_another_cause_has_another_id(changes):
+    assert posting(1, **changes).posting_id != posting(1).posting_id
+
+
+def test_no_amount_changes_the_id():
+    assert posting(1, amount_minor=5, currency="EUR").posting_id == posting(1).posting_id
 
 
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
         *[({name: ""}, name) for name in ("settlement_id", "program", "event_id", "vehicle_id", "account")],
+        ({"kind": ""}, "kind"),
+        ({"kind": "refund"}, "kind"),
         ({"supersedes": ""}, "supersedes"),
         ({"account": "a\nb"}, "account"),
         ({"vehicle_id": "\ud800"}, "vehicle_id"),
@@ -242,6 +259,7 @@ def test_a_detail_says_where_a_redirect_points_and_what_a_refusal_says():
     assert refusal.detail == r'422: {"field":"account","why":"n\xe4rvarande"}'
 
 
+@settings(deadline=None)
 @given(
     status=st.integers(0, 1000),
     headers=st.dictionaries(st.sampled_from(["content-type", "location"]), st.text(max_size=400)),
@@ -262,6 +280,7 @@ def test_no_foreign_answer_is_an_acknowledgement_or_an_error_or_unfit_to_store(
     assert detail.isprintable()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["posting_id", "amount_minor", "currency", "digest", "status"]),
                        st.none() | st.text(max_size=70) | st.integers() | st.lists(st.text(max_size=3), max_size=2),
                        min_size=1))  # fmt: skip
@@ -278,6 +297,7 @@ def test_one_changed_field_is_enough_to_dispute(changes):
     assert outcome is (Outcome.ECHO_DIFFERS if changes else Outcome.ACKNOWLEDGED)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_an_excerpt_is_printable_ascii_of_bounded_length(text):
     assert excerpt(text).isascii()
@@ -317,6 +337,7 @@ def test_a_wait_is_read_as_seconds_or_as_a_date_and_never_beyond_an_hour(value, 
     assert retry_after(value, NOON) == expected
 
 
+@settings(deadline=None)
 @given(
     st.text()
     | st.integers().map(str)
@@ -390,6 +411,7 @@ def test_a_clearinghouse_that_keeps_disputing_ends_at_a_person():
     assert states == [State.DISPUTED] * (DISPUTES_MAX - 1) + [State.PARKED]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*Outcome, "killed"]), max_size=40))
 def test_no_history_leaves_the_machine_ends_twice_or_forgets_a_doubt(history):
     # given a posting, and whether the clearinghouse may hold it
@@ -429,6 +451,7 @@ retried = st.sampled_from(
 seeds = st.integers(0, 2**32)
 
 
+@settings(deadline=None)
 @given(outcome=retried, attempts=st.integers(0, 2**31), seed=seeds)
 def test_a_retry_waits_at_most_its_doubled_bound_and_never_above_the_cap(outcome, attempts, seed):
     # given
@@ -457,6 +480,7 @@ def test_retries_spread_over_the_whole_of_their_bound():
     assert timedelta(seconds=1.7) < waits[500] < timedelta(seconds=2.3)
 
 
+@settings(deadline=None)
 @given(
     outcome=retried, asked=st.timedeltas(timedelta(microseconds=1), timedelta(days=3)), seed=seeds
 )

@@ -31,4 +31,4 @@ def small() -> Evening:
 @cache
 def tiny() -> Evening:
     """The smallest evening that has everything, for what is published."""
-    return fresh(evses=5, step_s=60)
+    return fresh(evses=10, step_s=60)

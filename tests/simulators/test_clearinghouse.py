@@ -26,6 +26,7 @@ def posting(number=1, **changes):
         "program": "example-energy",
         "event_id": "GRID-1",
         "vehicle_id": "VEHICLE-1",
+        "kind": "payout",
         "account": "owner-1",
         "currency": "USD",
         "amount_minor": "377",

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from random import Random
@@ -13,13 +12,15 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from settlement import packets
-from settlement.reasons import PacketReason, UnpaidReason
+from settlement.reasons import PacketReason
 from settlement.signatures import DeviceKey, stands
 from settlement.verdicts import LandedPacket, Policy, judge
 from simulators.evening import UnusableEveningError
+from simulators.grid import EVENT_NAMES, THERMAL_PROGRAM
 from simulators.labels import ALREADY_LANDED, READING, Label, Phase
 from simulators.mischief import NoRoomError, give_out
-from simulators.plans import make_plans
+from simulators.plans import Battery, make_plans
+from simulators.roster import RATED_W
 from simulators.signing import payload_of
 from tests.simulators.evenings import DAY, RECEIVED_BY, fresh, small
 
@@ -111,48 +112,18 @@ def test_a_packet_stands_for_a_jose_library_and_for_the_rules():
         assert packets.read(envelope) == delivery.content
 
 
-def test_what_was_exported_is_paid_or_unpaid_or_unverified_to_the_last_milliwatt_hour():
-    # given the truth
-    truth = small().truth
-
-    # when each vehicle's parts are added up
-    parts: Counter[str] = Counter()
-    for energies in (truth.paid, truth.unpaid, truth.unverified):
-        for (vehicle, _), energy in energies.items():
-            parts[vehicle] += energy
-
-    # then they are what its meter counted
-    registers: dict[str, tuple[int, int]] = {}
-    for step in small().steps:
-        low, _ = registers.get(step.content.vehicle_id, (step.content.export_start_milliwh, 0))
-        registers[step.content.vehicle_id] = (low, step.content.export_end_milliwh)
-    assert dict(parts) == {vehicle: high - low for vehicle, (low, high) in registers.items()}
-    assert truth.exported == dict(parts)
+def test_each_program_and_each_kind_of_battery_occurs_and_only_the_thermal_one_asks_for_it():
+    plans = fresh(evses=10, step_s=60).plans
+    assert {plan.program for plan in plans} == set(EVENT_NAMES)
+    assert {plan.battery for plan in plans if plan.program == THERMAL_PROGRAM} == set(Battery)
+    assert {plan.battery for plan in plans if plan.program != THERMAL_PROGRAM} == {None}
 
 
-def test_energy_by_price_adds_up_to_energy_by_event():
-    sums: Counter[tuple[str, str]] = Counter()
-    for (vehicle, event, _), energy in small().truth.paid_by_price.items():
-        sums[vehicle, event] += energy
-    assert dict(sums) == small().truth.paid
-
-
-def test_each_reason_for_unpaid_energy_occurs_and_is_one_the_rules_know():
-    reasons = set(small().truth.unpaid_by_reason)
-    assert reasons == {"ERR_DATA_INCONSISTENCY", "NO_CONTRACT", "OUTSIDE_WINDOW"}
-    assert reasons <= {reason.value for reason in UnpaidReason}
-
-
-def test_the_vehicle_without_a_contract_has_a_key_and_earns_nothing():
-    # given the one row without a contract among the keys in force
-    [row] = [row for row in small().roster() if not row.has_contract and row.valid_to is None]
-
-    # when its energy is looked up
-    truth = small().truth
-
-    # then all of it is unpaid for that one reason
-    assert truth.exported[row.vehicle_id] > 0
-    assert truth.unpaid[row.vehicle_id, "NO_CONTRACT"] == truth.exported[row.vehicle_id]
+def test_the_event_that_is_called_off_is_called_off_while_it_is_under_way():
+    [event] = [event for event in small().events if event.cancelled_at]
+    assert event.until == event.cancelled_at
+    assert event.started_at < event.until < event.ended_at
+    assert (event.as_json()["status"], "cancelled_at" in event.as_json()) == ("cancelled", True)
 
 
 def test_registers_follow_the_powers_within_one_percent_unless_the_meter_lies():
@@ -213,6 +184,9 @@ def test_late_packets_and_replays_come_after_everything_live():
     phases = [d.phase for d in small().deliveries]
     assert phases == sorted(phases)
     assert {d.phase for d in small().deliveries if d.label is Label.LATE} == {Phase.BUFFERED}
+    assert {d.phase for d in small().deliveries if d.label is Label.STRAGGLING} == {
+        Phase.DAYS_LATER
+    }
     assert {d.phase for d in small().deliveries if d.label is Label.CONFLICTING} == {Phase.REPLAY}
 
 
@@ -251,14 +225,20 @@ def test_tampered_packets_come_both_beside_the_good_one_and_instead_of_it():
 
 
 def test_prices_cover_the_evening_without_a_gap():
-    prices = small().prices
-    assert all(one.ended_at == other.started_at for one, other in pairwise(prices))
-    assert prices[0].started_at <= min(step.content.started_at for step in small().steps)
-    assert prices[-1].ended_at >= max(event.ended_at for event in small().events)
+    for program in EVENT_NAMES:
+        prices = [price for price in small().prices if price.program == program]
+        assert all(one.ended_at == other.started_at for one, other in pairwise(prices))
+        assert all(
+            one.price_micros_per_kwh != other.price_micros_per_kwh
+            for one, other in pairwise(prices)
+        )
+        assert prices[0].started_at <= min(step.content.started_at for step in small().steps)
+        assert prices[-1].ended_at >= max(event.ended_at for event in small().events)
 
 
-def test_the_smallest_fleet_has_every_fault_too():
-    assert set(fresh(evses=4, step_s=15).truth.deliveries) == set(Label)
+@pytest.mark.parametrize("seed", range(8))
+def test_the_smallest_fleet_has_every_fault_too(seed):
+    assert set(fresh(seed=seed, evses=10, step_s=60).truth.deliveries) == set(Label)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -270,7 +250,7 @@ def test_the_default_evening_has_the_size_of_a_demonstration(seed):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"evses": 3}, "evses"),
+        ({"evses": 9}, "evses"),
         ({"evses": 5_001}, "evses"),
         ({"step_s": 7}, "step_s"),
         ({"received_by": RECEIVED_BY - timedelta(days=1)}, "received_by"),
@@ -296,15 +276,14 @@ def test_a_future_packet_is_signed_an_hour_after_the_last_receipt():
     assert all(one.signed_at > RECEIVED_BY + timedelta(hours=1) for one in future)
 
 
-def test_the_truth_divides_a_straddling_interval_by_time_with_the_rest_to_the_last_part():
-    # given 1,000 mWh over 30 s of which 10 s lie before the edge
-    from simulators.truth import divide
+def test_what_a_meter_lies_is_no_more_than_its_charger_could_have_delivered():
+    # given the intervals in which a meter lies
+    lies = [step.content for step in small().steps if step.lies]
 
-    content = replace(small().steps[0].content, export_start_milliwh=0, export_end_milliwh=1_000)
-    edge = content.started_at + timedelta(seconds=10)
+    # when what it counts is compared with the charger's rating
+    counted = sum(one.export_end_milliwh - one.export_start_milliwh for one in lies)
+    hours = sum(((one.ended_at - one.started_at) for one in lies), timedelta()) / timedelta(hours=1)
 
-    # when it is divided
-    parts = divide(content, [edge])
-
-    # then the earlier part is rounded down
-    assert parts == [(content.started_at, 333), (edge, 667)]
+    # then the register is nowhere that it could not have got to
+    assert lies
+    assert counted < 1.1 * RATED_W * 1_000 * hours

@@ -175,7 +175,7 @@ def test_by_hand_it_publishes_and_writes_what_belongs_to_it(broker, tmp_path):
     (tmp_path / "password").write_text(password)
     options = {
         "--port": broker.port, "--username": username, "--password-file": tmp_path / "password",
-        "--date": "2026-07-01", "--evses": 5, "--step-s": 60, "--received-by": "2026-07-02T00:00:00Z",
+        "--date": "2026-07-01", "--evses": 10, "--step-s": 60, "--received-by": "2026-07-02T00:00:00Z",
         "--out": tmp_path / "evening",
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
@@ -200,7 +200,7 @@ def test_by_hand_it_publishes_and_writes_what_belongs_to_it(broker, tmp_path):
     assert run.returncode == 0, run.stderr
     assert f"{len(tiny().deliveries)} packets acknowledged" in run.stdout
     assert {packet for _, packet in listener.heard} == {d.packet for d in tiny().deliveries}
-    assert read_roster(tmp_path / "evening" / "roster.csv") == fresh(evses=5, step_s=60).roster()
+    assert read_roster(tmp_path / "evening" / "roster.csv") == fresh(evses=10, step_s=60).roster()
     assert {file.name for file in (tmp_path / "evening").iterdir()} == {
         "roster.csv",
         "feed.json",
@@ -211,7 +211,7 @@ def test_by_hand_it_publishes_and_writes_what_belongs_to_it(broker, tmp_path):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--date", "2026-07-01", "--evses", "1"], 2, "evses: 1; expected 4 to 5000"),
+        (["--date", "2026-07-01", "--evses", "1"], 2, "evses: 1; expected 10 to 5000"),
         (
             ["--date", "2026-07-01", "--evses", "12", "--step-s", "30", "--port", "1"],
             1,

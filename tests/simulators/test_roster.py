@@ -52,3 +52,10 @@ def test_a_value_that_does_not_parse_is_named_with_its_row(tmp_path):
     # when it is read, then the row is named
     with pytest.raises(UnusableRosterError, match=r"row 2: .*eleven"):
         read_roster(tmp_path / "r.csv")
+
+
+def test_what_a_contract_earns_is_divided_to_the_last_part_or_all_the_owners():
+    shares = [row.shares_ppm for row in small().roster() if row.has_contract]
+    assert {len(one) for one in shares} == {1, 3}
+    assert {sum(part for _, _, part in one) for one in shares} == {1_000_000}
+    assert all(account for one in shares for _, account, _ in one)

@@ -108,27 +108,19 @@ def test_the_state_of_a_posting_is_what_moves(database):
         assert moved.rowcount == 1
 
 
-def test_a_key_or_contract_can_be_ended_but_not_rewritten(database):
+def test_a_key_can_be_ended_but_not_rewritten(database):
     with connect(database, Role.SETTLE) as settle:
         settle.autocommit = True
         settle.execute(
             "insert into device_key values ('k', 'A', 'ES256', 'der', %s, null, null, %s)",
             [NOON, NOON],
         )
-        settle.execute(
-            "insert into contract values ('c', 'car', 'p', 850000, 'acc', %s, null)", [NOON]
-        )
 
-        for ending in (
-            "update device_key set revoked_at = now(), valid_to = now()",
-            "update contract set valid_to = now()",
-        ):
-            assert settle.execute(ending).rowcount == 1
+        ending = "update device_key set revoked_at = now(), valid_to = now()"
+        assert settle.execute(ending).rowcount == 1
         for rewriting in (
             "update device_key set public_key = 'other'",
             "update device_key set evse_id = 'B'",
-            "update contract set incentive_rate_ppm = 1",
-            "delete from contract",
             "delete from device_key",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -1,6 +1,7 @@
 """The migrated database is what ``storage.tables`` says, and can be taken down and put up again."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from embedded.postgres import create_database
 from storage import tables
 from storage.engine import Role, connect, describe
 from storage.migrate import downgrade, migrate, prepare
+from storage.migrations import versions
 
 COLUMNS = """
     select table_name, column_name, data_type, is_nullable
@@ -19,6 +21,9 @@ CONSTRAINTS = """
     select conrelid::regclass::text, conname, contype, pg_get_constraintdef(oid)
     from pg_constraint where connamespace = %s::regnamespace and contype in ('p', 'u', 'c')
 """
+STEPS = sorted(
+    path.name[:4] for path in Path(versions.__file__).parent.glob("[0-9][0-9][0-9][0-9]_*.py")
+)
 OBJECTS = """
     select relname from pg_class c where relnamespace = 'public'::regnamespace
         and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
@@ -95,6 +100,7 @@ def test_time_series_are_cut_into_weeks_in_the_engines_own_way(database):
             assert {(name, column, span.days) for name, column, span in series} == {
                 ("raw_packet", "signed_at", 7),
                 ("reading", "started_at", 7),
+                ("temperature", "measured_at", 7),
             }
         else:
             series = conn.execute(
@@ -119,7 +125,7 @@ def test_down_leaves_nothing_and_up_again_gives_the_same(database):
         assert conn.execute("select count(*) from raw_packet").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
 def test_every_step_can_be_undone_and_done_again(database, revision):
     downgrade(database, revision)
     with psycopg.connect(database, user="v2g") as conn:
@@ -128,7 +134,7 @@ def test_every_step_can_be_undone_and_done_again(database, revision):
     migrate(database)
 
     with psycopg.connect(database, user="v2g") as conn:
-        assert conn.execute("select version_num from alembic_version").fetchall() == [("0005",)]
+        assert conn.execute("select version_num from alembic_version").fetchall() == [("0007",)]
 
 
 def test_migrating_twice_changes_nothing(plain_database):

@@ -48,6 +48,7 @@ class Scene:
                 yaml.safe_load(PROGRAM_FILE.read_text()),
                 valid_from=long_ago,
                 source=PROGRAM_FILE.name,
+                now=now(),
             )
             for evse in evses:
                 key = self.keys.setdefault(evse, make_key())
@@ -58,13 +59,27 @@ class Scene:
                     terms = Contract(
                         f"c-{vehicle}", vehicle, PROGRAM, rate_ppm, f"a-{vehicle}", long_ago
                     )
-                    put_contracts(conn, [terms])
+                    put_contracts(conn, [terms], now=now())
 
     def program(self, *, valid_from: datetime, **changes: Any) -> None:
         """A version of the program."""
         body = yaml.safe_load(PROGRAM_FILE.read_text()) | changes
         with connect(self.dsn, Role.SETTLE) as conn:
-            put_program(conn, body, valid_from=valid_from, source="test")
+            put_program(conn, body, valid_from=valid_from, source="test", now=now())
+
+    def contract(self, evse: str, **changes: Any) -> None:
+        """A further version of the contract of the vehicle that charges at an EVSE."""
+        vehicle = vehicle_of(evse)
+        terms: dict[str, Any] = {
+            "contract_id": f"c-{vehicle}",
+            "vehicle_id": vehicle,
+            "program": PROGRAM,
+            "incentive_rate_ppm": 850_000,
+            "account": f"a-{vehicle}",
+            "valid_from": START - timedelta(days=30),
+        }
+        with connect(self.dsn, Role.SETTLE) as conn:
+            put_contracts(conn, [Contract(**(terms | changes))], now=now())
 
     def event(
         self,
@@ -76,13 +91,16 @@ class Scene:
         """A version of an event, received now."""
         row = EventRow(
             event_id=name,
-            program=PROGRAM,
+            program=facts.get("program", PROGRAM),
             started_at=start,
             ended_at=end,
             created_at=facts.pop("created_at", START - HOUR),
             status=facts.get("status", "scheduled"),
             document=f"{name} {start} {end} {facts}".encode(),
             received_at=now(),
+            primacy=facts.get("primacy", 0),
+            site_group=facts.get("group", ""),
+            cancelled_at=facts.get("cancelled_at"),
         )
         with connect(self.dsn, Role.SETTLE) as conn:
             put_events(conn, [row])
@@ -116,7 +134,7 @@ class Scene:
         return judge_packets(self.dsn, clock=now, threads=2)
 
     def settle(self, period: Period = WHOLE, **how: Any) -> SettleSummary:
-        return settle_period(self.dsn, period, known_at=now(), **how)
+        return settle_period(self.dsn, period, clock=now, **how)
 
     def deliver(self, packets: Iterable[bytes]) -> None:
         """Land and judge."""
@@ -126,6 +144,15 @@ class Scene:
     def rows(self, statement: str) -> Sequence[tuple[Any, ...]]:
         with connect(self.dsn, Role.READ) as conn:
             return conn.execute(statement).fetchall()
+
+    def owed(self) -> dict[str, int]:
+        """What is owed to each account, in minor units; accounts that have nothing left out."""
+        return dict(
+            self.rows(
+                "select account, (-sum(amount_minor))::int from journal_line"
+                " where account like 'payable%' group by account having sum(amount_minor) <> 0"
+            )
+        )
 
     def one(self, statement: str) -> Any:
         return self.rows(statement)[0][0]

@@ -197,6 +197,20 @@ BAD_EVENTS = [
         "events[0].area: {'zone': 'J'}; expected text, a whole number, true, false or null",
     ),
     ("event-1", "events[0].started_at: nothing; expected an RFC 3339 time"),
+    (
+        EVENT | {"primacy": -1},
+        "events[0].primacy: -1; expected a whole number from 0 to 2147483647",
+    ),
+    (EVENT | {"primacy": 2**31}, "events[0].primacy: 2147483648; expected a whole number"),
+    (EVENT | {"primacy": True}, "events[0].primacy: True; expected a whole number"),
+    (EVENT | {"primacy": "1"}, "events[0].primacy: '1'; expected a whole number"),
+    (EVENT | {"group": 5}, "events[0].group: 5; expected text of 1 to 64 printable characters"),
+    (EVENT | {"group": "n" * 65}, f"events[0].group: '{'n' * 65}'; expected text"),
+    (
+        EVENT | {"cancelled_at": "soon"},
+        "events[0].cancelled_at: 'soon'; expected an RFC 3339 time",
+    ),
+    (EVENT | {"cancelled_at": ""}, "events[0].cancelled_at: ''; expected an RFC 3339 time"),
 ]
 BAD_PRICES = [
     (
@@ -225,6 +239,31 @@ BAD_PRICES = [
     ),
     (PRICE | {"note": 0.5}, "prices[0].note: '0.5'; expected text, a whole number"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ({}, (0, "", None)),
+        ({"primacy": None, "group": None, "cancelled_at": None}, (0, "", None)),
+        ({"primacy": 0, "group": ""}, (0, "", None)),
+        (
+            {"primacy": 3, "group": "north", "cancelled_at": "2026-07-01T17:20:00Z"},
+            (3, "north", datetime(2026, 7, 1, 17, 20, tzinfo=UTC)),
+        ),
+    ],
+    ids=["nothing", "null", "the default", "all"],
+)
+def test_an_event_may_say_its_primacy_its_group_and_when_it_was_cancelled(
+    plain_database, client, said, stored
+):
+    with Utility({"events": [EVENT | said], "prices": []}, token=TOKEN) as utility:
+        summary = grid.sync_grid(plain_database, utility.url, client=client, now=NOW)
+
+    assert (summary.events_new, summary.refused) == (1, [])
+    assert rows(plain_database, "select primacy, site_group, cancelled_at from event_version") == [
+        stored
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def test_there_is_a_wrapper_for_every_step():
         "check quality",
         "settle period",
         "publish totals",
+        "run the calendar",
+        "publish the calendar's runs",
         "sync grid",
         "post pending",
     }
@@ -95,7 +97,7 @@ def refuse(*arguments, **words):
 socket.socket.connect = socket.socket.connect_ex = refuse
 import psycopg
 psycopg.connect = refuse
-import flows.settle_period, flows.post_pending, flows.sync_grid_events, flows.deploy
+import flows.settle_period, flows.true_up, flows.post_pending, flows.sync_grid_events, flows.deploy
 import tasks.prefect_tasks
 assert "great_expectations" not in sys.modules, "Great Expectations is imported when a check runs"
 """

@@ -34,6 +34,8 @@ def test_only_the_database_must_be_named(monkeypatch):
         ("V2G_UTILITY_URL", "utility.example"),
         ("V2G_CLEARINGHOUSE_URL", "file:///etc/passwd"),
         ("V2G_JUDGE_THREADS", "0"),
+        ("V2G_ORACLE_SHARE_PPM", "-1"),
+        ("V2G_ORACLE_SHARE_PPM", "1000001"),
         ("V2G_POST_LIMIT", "0"),
     ],
 )

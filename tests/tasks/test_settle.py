@@ -23,15 +23,6 @@ def scene(plain_database: str) -> Scene:
     return made
 
 
-def owed(scene: Scene) -> dict[str, int]:
-    return dict(
-        scene.rows(
-            "select account, (-sum(amount_minor))::int from journal_line"
-            " where account like 'payable%' group by account having sum(amount_minor) <> 0"
-        )
-    )
-
-
 def test_a_period_is_settled_booked_and_made_ready_to_post(database: str) -> None:
     # given half an hour at 7.2 kW: over the hour 3.6 kW, the first tier
     scene = Scene(database)
@@ -46,7 +37,7 @@ def test_a_period_is_settled_booked_and_made_ready_to_post(database: str) -> Non
         129,
     )
     assert scene.one("select amount_micros from line") == 1_285_200
-    assert owed(scene) == {f"payable:vehicle:{vehicle_of(ONE)}": 129}
+    assert scene.owed() == {f"payable:owner:a-{vehicle_of(ONE)}": 129}
     assert scene.rows(
         "select amount_minor, state from posting join posting_state using (posting_id)"
     ) == [(129, "pending")]
@@ -172,13 +163,13 @@ def test_an_event_cancelled_afterwards_is_taken_back(scene: Scene) -> None:
     scene.event(status="cancelled")
     summary = scene.settle()
     assert (summary.amount_minor, summary.booked_minor) == (0, -129)
-    assert owed(scene) == {}
+    assert scene.owed() == {}
 
 
 def test_a_dry_run_shows_and_books_nothing(scene: Scene) -> None:
     scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
     summary = scene.settle(dry_run=True)
-    assert (summary.state, summary.amount_minor, summary.booked_minor) == ("dry_run", 129, 0)
+    assert (summary.state, summary.amount_minor, summary.booked_minor) == ("dry_run", 129, 129)
     assert [
         scene.one(f"select count(*) from {t}")
         for t in ("settlement", "settlement_run", "unpaid", "posting")
@@ -209,13 +200,36 @@ def test_a_run_leaves_its_totals_to_be_read_again(scene: Scene) -> None:
     assert summary.quarantined[0].would_have_been_micros == 10_710
 
 
-def test_what_is_known_later_does_not_count_for_a_run_of_an_earlier_time(scene: Scene) -> None:
-    from tasks.settle import settle_period
+def test_a_run_that_finds_the_same_writes_one_row(scene: Scene) -> None:
+    # given a settled period with energy that is not paid
+    scene.deliver(scene.packet(ONE, n) for n in range(260))
+    first = scene.settle()
+    tables = ("settlement", "line", "unpaid", "journal_line", "posting", "difference")
+    before = [scene.one(f"select count(*) from {name}") for name in tables]
+    # when it is settled again
+    again = scene.settle()
+    # then the run is on record, and says under which run the unpaid energy stands
+    assert [scene.one(f"select count(*) from {name}") for name in tables] == before
+    assert before[2] > 0
+    assert again.outputs_digest == first.outputs_digest
+    assert scene.rows("select unpaid_of from settlement_run") == [(first.run_id,)] * 2
+    assert again.unpaid == first.unpaid
 
+
+def test_a_scheduled_run_leaves_to_the_calendar_what_its_first_run_is_to_book(scene: Scene) -> None:
+    # given a program whose first run comes a day after the settled day
+    scene.program(
+        version=2,
+        valid_from=START - timedelta(days=2),
+        runs=[{"name": "initial", "after_days": 1}, {"name": "final", "after_days": 3}],
+    )
     scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
-    before = now()
-    scene.price(WHOLE.started_at, WHOLE.ended_at, 210_000)
-    assert settle_period(scene.dsn, WHOLE, known_at=before).amount_minor == 129
+    # when the period is settled on schedule, then by hand
+    scheduled = scene.settle(kind="scheduled")
+    by_hand = scene.settle()
+    # then the first computes and shows, the second books
+    assert (scheduled.deferred, scheduled.amount_minor, scheduled.booked_minor) == (1, 129, 0)
+    assert (by_hand.deferred, by_hand.booked_minor) == (0, 129)
 
 
 def test_what_is_due_goes_from_the_last_settled_period_to_shortly_ago(scene: Scene) -> None:

@@ -1,0 +1,16 @@
+"""The engine and the oracle on vehicles that are enrolled in two programs."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.oracle.comparing import CHUNKS, compare
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_vehicles_in_two_programs_are_settled_alike_twice(
+    chunk: int, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("lines compared", compare("rivals", chunk))
