@@ -10,20 +10,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.options import Database, Json
 from cli.output import console, errors, fail, show_fields, show_json, table
 
 app = typer.Typer(
     help="The double-entry ledger: balances, seals, and whether they stand.", no_args_is_help=True
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Database = Annotated[
-    str,
-    typer.Option(
-        envvar="V2G_DATABASE_URL",
-        help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
-    ),
-]
 
 
 @app.command()

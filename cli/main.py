@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import ledger, packet, replay, runs, statement, true_up, what_if
+from cli.options import Database, Json
 from cli.output import fail, show_json
 
 app = typer.Typer(
@@ -23,15 +24,6 @@ app.add_typer(statement.app, name="statement")
 app.command()(true_up.true_up)
 app.command()(replay.replay)
 app.command()(what_if.what_if)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Database = Annotated[
-    str,
-    typer.Option(
-        envvar="V2G_DATABASE_URL",
-        help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
-    ),
-]
 
 
 @app.command()

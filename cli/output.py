@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Final
 
@@ -46,6 +47,16 @@ def show_fields(title: str, fields: Mapping[str, object]) -> None:
     console.print(
         table(title, ("field", "value"), [(name, str(value)) for name, value in fields.items()])
     )
+
+
+@contextmanager
+def doing() -> Iterator[Callable[[str], None]]:
+    """On a terminal, what is being done, on standard error; nothing elsewhere."""
+    if not errors.is_terminal:
+        yield lambda _: None
+        return
+    with errors.status("starting") as status:
+        yield status.update
 
 
 def fail(message: str, *, status: int) -> typer.Exit:

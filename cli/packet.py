@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from joserfc.jwk import ECKey
 
+from cli.options import Json
 from cli.output import fail, show_fields, show_json
 from settlement import packets
 from settlement.packets import UnreadablePacketError
@@ -34,7 +35,7 @@ def packet() -> None:
 def verify(
     file: Annotated[Path, typer.Argument(help="The packet, as received: a compact JWS.")],
     key: Annotated[Path, typer.Option(help="The EVSE's public key, PEM (P-256).")],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Say whether a packet's signature and content stand.
 

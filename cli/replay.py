@@ -1,13 +1,12 @@
 """`v2g replay`: settle a case that lies in a folder of plain files."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import console, errors, show_json, table
+from cli.options import Json
+from cli.output import console, doing, fail, show_json, table
 
 if TYPE_CHECKING:
     from cases import Case
@@ -34,7 +33,7 @@ def replay(
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Settle a case in a folder of plain files, by the rules of the running system.
 
@@ -54,7 +53,7 @@ def replay(
 
     try:
         require_free(out, force=force)
-        with _progress() as at:
+        with doing() as at:
             read = cases.read(case, progress=lambda name: at(f"reading {name}"))
             at(f"settling {read.readings.height:,} readings")
             computed = engine.compute(read.readings_in, read.facts, cases.PERIOD)
@@ -62,11 +61,11 @@ def replay(
             page = render(statement_of(read, computed))
             cases.write(out, computed, read, statement=page, force=force)
     except (cases.CaseError, cases.OutputExistsError) as error:
-        raise _refused(str(error)) from error
+        raise fail(str(error), status=UNUSABLE) from error
     except BoundExceededError as error:
-        raise _refused(f"{case}: {error}") from error
+        raise fail(f"{case}: {error}", status=UNUSABLE) from error
     except OSError as error:
-        raise _refused(f"{error.filename or out}: {error.strerror}") from error
+        raise fail(f"{error.filename or out}: {error.strerror}", status=UNUSABLE) from error
     summary = summary_of(read, computed)
     if json:
         show_json({"out": str(out), "programs": summary, "quarantined": read.quarantined.height})
@@ -164,19 +163,3 @@ def _show(summary: list[dict[str, Any]], case: "Case", out: Path) -> None:
     if held:
         typer.echo(f"{held} settlements are held: unpaid.csv says what is missing")
     typer.echo(f"written to {out}")
-
-
-def _refused(message: str) -> typer.Exit:
-    # One line, however narrow the terminal: other programs read it.
-    errors.print(message, style="red", markup=False, soft_wrap=True)
-    return typer.Exit(UNUSABLE)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """On a terminal, what is being done, on standard error; nothing elsewhere."""
-    if not errors.is_terminal:
-        yield lambda _: None
-        return
-    with errors.status("starting") as status:
-        yield status.update

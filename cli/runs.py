@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Database, Json
 from cli.output import fail, show_fields, show_json
 
 app = typer.Typer(help="Past settling runs: whether they can be told again.", no_args_is_help=True)
@@ -17,10 +18,8 @@ def runs() -> None:
 @app.command()
 def verify(
     run_id: Annotated[str, typer.Argument(help="The run, as `settle --json` names it.")],
-    database: Annotated[
-        str, typer.Option(envvar="V2G_DATABASE_URL", help="libpq connection string without a user.")
-    ],
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    database: Database,
+    json: Json = False,
 ) -> None:
     """Compute a past run again, as known at its time, and compare bit for bit. Books nothing.
 

@@ -1,6 +1,6 @@
 """`v2g statement …`: show, export and verify what was settled, for whoever asks about their money."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import statement_shown as shown
-from cli.output import errors, fail, show_json
+from cli.options import Database, Json
+from cli.output import doing, errors, fail, show_json
 
 if TYPE_CHECKING:
     from settlement.seals import Seal
@@ -33,19 +34,11 @@ class Format(StrEnum):
     ESPI = "espi"
 
 
-Database = Annotated[
-    str,
-    typer.Option(
-        envvar="V2G_DATABASE_URL",
-        help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
-    ),
-]
 Vehicle = Annotated[str, typer.Option(help="Of this vehicle.")]
 Event = Annotated[str, typer.Option(help="Of this event, or season.")]
 Owner = Annotated[str, typer.Option(help="Of this account: an owner, site host or aggregator.")]
 Since = Annotated[str, typer.Option("--from", help="Of events after: 2026-07-01T00:00:00Z.")]
 Until = Annotated[str, typer.Option("--to", help="Of events before: 2026-08-01T00:00:00Z.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()
@@ -195,7 +188,7 @@ def _collected(database: str, subject: "Subject", *, with_evidence: bool) -> "Pa
     from tasks.statement import collect
 
     try:
-        with _progress() as progress:
+        with doing() as progress:
             return collect(
                 database,
                 subject,
@@ -271,13 +264,3 @@ def _root(text: str) -> bytes:
     if len(value) != 32:  # noqa: PLR2004 - bytes of SHA-256
         raise fail(f"--root {text!r}: expected 64 hexadecimal digits", status=2)
     return value
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """On a terminal, what is being gathered, on standard error; nothing elsewhere."""
-    if not errors.is_terminal:
-        yield lambda _: None
-        return
-    with errors.status("starting") as status:
-        yield status.update

@@ -7,17 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Database, Json
 from cli.output import fail, show_json
 
 
 def true_up(
-    database: Annotated[
-        str,
-        typer.Option(
-            envvar="V2G_DATABASE_URL",
-            help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
-        ),
-    ],
+    database: Database,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be booked, book nothing.")
     ] = False,
@@ -27,7 +22,7 @@ def true_up(
     release: Annotated[
         str, typer.Option(help="Book a day that its quality has held; say why, it is recorded.")
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Settle again what the calendars have due, and book what has changed on its original period.
 

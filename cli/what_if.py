@@ -1,7 +1,5 @@
 """`v2g what-if`: a past period, or a case in a folder, under other terms."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cli.comparisons import CsvExistsError, document, require_free, show, write
-from cli.output import errors, show_json
+from cli.options import Database, Json
+from cli.output import doing, fail, show_json
 
 UNUSABLE = 2
 """The exit status of what cannot be compared."""
@@ -82,14 +81,8 @@ def what_if(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV that is there.")] = False,
-    database: Annotated[
-        str,
-        typer.Option(
-            envvar="V2G_DATABASE_URL",
-            help='libpq connection string without a user, such as "host=/run/postgresql dbname=v2g".',
-        ),
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    database: Database = "",
+    json: Json = False,
 ) -> None:
     """Show what other terms would have paid, and which vehicles win and lose.
 
@@ -118,7 +111,7 @@ def what_if(
         )
         if csv is not None:
             require_free(csv, force=force)
-        with _progress() as at:
+        with doing() as at:
             if case is not None:
                 if since or until or as_of:
                     raise ValueError("a case has no --from, --to and --as-of; expected it alone")
@@ -139,9 +132,10 @@ def what_if(
         if csv is not None:
             write(found, csv)
     except (ValueError, BoundExceededError, StorageError, CsvExistsError) as error:
-        raise _refused(f"{error}") from error
+        # One line, whatever a database says: other programs read it.
+        raise fail(" ".join(f"{error}".split()), status=UNUSABLE) from error
     except OSError as error:
-        raise _refused(f"{error.filename}: {error.strerror}") from error
+        raise fail(f"{error.filename}: {error.strerror}", status=UNUSABLE) from error
     show_json(document(found)) if json else show(found, top)
 
 
@@ -161,19 +155,3 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"--as-of {text!r}: {expected}")
     return moment.astimezone(UTC)
-
-
-def _refused(message: str) -> typer.Exit:
-    # One line, whatever a database says and however narrow the terminal: other programs read it.
-    errors.print(" ".join(message.split()), style="red", markup=False, soft_wrap=True)
-    return typer.Exit(UNUSABLE)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """On a terminal, what is being done, on standard error; nothing elsewhere."""
-    if not errors.is_terminal:
-        yield lambda _: None
-        return
-    with errors.status("starting") as status:
-        yield status.update
