@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from cases.fields import Field, number, read_fields, refuse, text, time
+from cases.fields import Field, number, position, read_fields, refuse, text, time
 from cases.terms import refuse_empty, refuse_half
 from settlement import units
 from settlement.schemas import READING, TEMPERATURE
@@ -57,24 +57,7 @@ READINGS: Final[tuple[Field, ...]] = (
         number(f"soc_{edge}_pct", f"soc_{edge}_ppm", 4, 0, units.PPM, "%", blank=True)
         for edge in ("start", "end")
     ),
-    number(
-        "lat",
-        "latitude_microdeg",
-        6,
-        -units.LATITUDE_MAX_MICRODEG,
-        units.LATITUDE_MAX_MICRODEG,
-        "degrees",
-        blank=True,
-    ),
-    number(
-        "lon",
-        "longitude_microdeg",
-        6,
-        -units.LONGITUDE_MAX_MICRODEG,
-        units.LONGITUDE_MAX_MICRODEG,
-        "degrees",
-        blank=True,
-    ),
+    *position(),
     time("received_at", blank=True),
 )
 """Of ``readings.csv``."""

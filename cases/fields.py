@@ -101,6 +101,18 @@ def number(
     return Field(name, into, Kind.NUMBER, blank, places, low, high, unit)
 
 
+def position() -> tuple[Field, Field]:
+    """Latitude and longitude, degrees WGS 84, which may both be blank."""
+
+    def degrees(name: str, into: str, bound: int) -> Field:
+        return number(name, into, 6, -bound, bound, "degrees", blank=True)
+
+    return (
+        degrees("lat", "latitude_microdeg", units.LATITUDE_MAX_MICRODEG),
+        degrees("lon", "longitude_microdeg", units.LONGITUDE_MAX_MICRODEG),
+    )
+
+
 def read_fields(path: Path, file: str, fields: Sequence[Field]) -> pl.DataFrame:
     """A whole CSV file: a column per field, and ``row`` (Int64), its number in the file.
 

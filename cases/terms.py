@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from cases.fields import Field, number, read_fields, refuse, text, time
+from cases.fields import Field, number, position, read_fields, refuse, text, time
 from settlement import units
 from settlement.programs import Program
 from settlement.schemas import BASELINE, CONTRACT, ORDER, SITE
@@ -30,24 +30,7 @@ CONTRACTS: Final[tuple[Field, ...]] = (
 
 SITES: Final[tuple[Field, ...]] = (
     text("site_id"),
-    number(
-        "lat",
-        "latitude_microdeg",
-        6,
-        -units.LATITUDE_MAX_MICRODEG,
-        units.LATITUDE_MAX_MICRODEG,
-        "degrees",
-        blank=True,
-    ),
-    number(
-        "lon",
-        "longitude_microdeg",
-        6,
-        -units.LONGITUDE_MAX_MICRODEG,
-        units.LONGITUDE_MAX_MICRODEG,
-        "degrees",
-        blank=True,
-    ),
+    *position(),
     text("group", into="site_group", blank=True),
 )
 """Of ``sites.csv``."""

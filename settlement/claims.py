@@ -10,7 +10,6 @@ from settlement.matching.scopes import Bucket, buckets
 from settlement.matching.unpaid import would_have_been
 from settlement.metering import divide_over
 from settlement.periods import Period
-from settlement.timeline import Place
 
 SCHEMA: Final = pl.Schema(
     {
@@ -74,8 +73,7 @@ def _priced(
     mine = usable.lazy().filter(pl.col("vehicle_id").is_in(sorted(vehicles)))
     pieces = (
         divide_over(mine, bucket.cells, ["reason", "vehicle_id"])
-        .join(bucket.cells, on="interval", how="left")
-        .filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
+        .join(bucket.paid, on="interval")
         .join(rates, on="vehicle_id", how="left")
     )
     assert_fits(pieces, ("energy_milliwh", "price_micros_per_kwh", "incentive_rate_ppm"))

@@ -22,7 +22,6 @@ from settlement.matching import reasons, seasonal, unpaid
 from settlement.matching.scopes import Bucket
 from settlement.programs import Product
 from settlement.schemas import MATCHED_DISCHARGE, UNPAID
-from settlement.timeline import Place
 
 ORDER = ("program", "event_id", "vehicle_id", "event_started_at", "started_at", "ended_at")
 
@@ -59,11 +58,11 @@ def match(measured: Sequence[Measured], facts: Facts) -> Matched:
     """
     found = [
         _bucket(
-            reasons.decide(one.pieces, number, one.bucket, facts.contracts, facts.orders),
+            reasons.decide(one.pieces, one.bucket, facts.contracts, facts.orders),
             one,
             facts,
         )
-        for number, one in enumerate(measured)
+        for one in measured
     ]
     return Matched(
         pl.concat([MATCHED_DISCHARGE.empty(), *(one.matched for one in found)]).sort(ORDER),
@@ -78,10 +77,8 @@ def _bucket(decided: pl.DataFrame, measured: Measured, facts: Facts) -> Matched:
     if program.product is Product.ORDER:
         drawn = pl.concat([drawn, _undelivered(drawn, bucket, facts)]).sort(steps.INTERVAL)
     found = steps.quantities(drawn, bucket, facts, measured.charged)
-    lengths = (
-        bucket.cells.filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
-        .group_by("event_id")
-        .agg(event_us=(pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds().sum())
+    lengths = bucket.paid.group_by("event_id").agg(
+        event_us=(pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds().sum()
     )
     payable = found.payable.join(
         lengths, on="event_id", how="left", maintain_order="left"
@@ -99,12 +96,11 @@ def _bucket(decided: pl.DataFrame, measured: Measured, facts: Facts) -> Matched:
 
 def _undelivered(drawn: pl.DataFrame, bucket: Bucket, facts: Facts) -> pl.DataFrame:
     """Intervals of orders for which there is no reading at all: nothing was delivered."""
-    cells = bucket.cells.filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
     vehicles = pl.DataFrame(
         {"vehicle_id": sorted(bucket.vehicles or ())}, schema={"vehicle_id": pl.String()}
     )
     asked = reasons.with_orders(
-        vehicles.join(cells, how="cross").filter(
+        vehicles.join(bucket.paid, how="cross").filter(
             pl.struct("vehicle_id", "event_id").is_in(
                 facts.orders.select("vehicle_id", "event_id").unique().to_struct().implode()
             )

@@ -11,7 +11,6 @@ TIME = pl.Datetime("us", "UTC")
 
 DECIDED = pl.Schema(
     {
-        "bucket": pl.Int32(),
         "program": pl.String(),
         "event_id": pl.String(),
         "vehicle_id": pl.String(),
@@ -42,13 +41,12 @@ PHYSICAL = (
 
 
 def decide(
-    pieces: pl.DataFrame, number: int, bucket: Bucket, contracts: pl.DataFrame, orders: pl.DataFrame
+    pieces: pl.DataFrame, bucket: Bucket, contracts: pl.DataFrame, orders: pl.DataFrame
 ) -> pl.DataFrame:
     """Give every piece its contract and, unless it is payable so far, its reason.
 
     Args:
         pieces: as ``metering.measure`` gives them.
-        number: of the bucket.
         bucket: where they were measured.
         contracts: ``schemas.CONTRACT``.
         orders: ``schemas.ORDER``.
@@ -64,7 +62,6 @@ def decide(
             program=pl.lit(program.program),
             moment=pl.coalesce("event_started_at", "started_at"),
             until=pl.coalesce("event_started_at", pl.col("ended_at") - pl.duration(microseconds=1)),
-            bucket=pl.lit(number, dtype=pl.Int32),
         )
     )
     judged = located.join(

@@ -17,7 +17,7 @@ from settlement.facts import Facts
 from settlement.matching.standing import Standing, standing
 from settlement.periods import Period
 from settlement.programs import Product, Program, in_force
-from settlement.timeline import Price, Rival, Scope, Window
+from settlement.timeline import Place, Price, Rival, Scope, Window
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Bucket:
     vehicles: frozenset[str] | None
     cells: pl.DataFrame
     windows: tuple[Window, ...]
+
+    @property
+    def paid(self) -> pl.DataFrame:
+        """The cells in which discharge is paid: of an event in force, without a reason against it."""
+        return self.cells.filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,9 @@ def rename(unpaid: pl.DataFrame, bucket: Bucket) -> pl.DataFrame:
 def _events(bucket: Bucket) -> pl.DataFrame:
     """Events that the run settles: hull and length of their paid time, their season and its start."""
     hulls = (
-        bucket.cells.filter((pl.col("place") == Place.EVENT) & pl.col("why").is_null())
-        .with_columns(us=(pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds())
+        bucket.paid.with_columns(
+            us=(pl.col("ended_at") - pl.col("started_at")).dt.total_microseconds()
+        )
         .group_by("event_id")
         .agg(
             pl.col("event_started_at").first(),

@@ -1,12 +1,4 @@
-"""The timeline: time cut into intervals in which neither event nor price changes.
-
-Half-open throughout. Where events overlap, the one of lowest primacy is in force, among equals the
-one created last (IEEE 2030.5 clause 10.2.2.3); where prices overlap, the one received last.
-Neighbours alike in all are one interval, so that a price feed's grid does not multiply lines: the
-settlement interval is the *largest* piece of time inside one effective window in which the price
-does not change. It also ends where the program stops paying: at the edges of its season's hours, and
-where a cap on hours is used up.
-"""
+"""From events and prices to the intervals of ``settlement.timeline``."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
