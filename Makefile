@@ -15,8 +15,8 @@ FETCH_SECONDS ?= 240
 
 export PYTHON
 BIN := .venv/bin
-PACKAGES := benchmarks cases cli embedded expectations flows ingest_daemon oracle settlement simulators \
-	statements storage tasks
+PACKAGES := api benchmarks cases cli embedded evse_agent expectations flows ingest_daemon oracle settlement \
+	simulators statements storage tasks
 # What runs at a newcomer's desk and in CI stays off the network where a library would call home.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -27,6 +27,10 @@ export GX_ANALYTICS_ENABLED := false
 .PHONY: demo
 demo: install ## settle one evening on real parts, from nothing; KEEP=1 leaves it running
 	@$(BIN)/v2g demo $(if $(filter-out 0,$(KEEP)),--keep) $(ARGS)
+
+.PHONY: demo-iso15118
+demo-iso15118: install ## a real ISO 15118-20 session up to its paid line; ARGS="--service AC_BPT"
+	@$(BIN)/python -m cli.demo.iso15118 $(ARGS)
 
 .PHONY: bench
 bench: install ## measure: signatures, landing, pricing, each against its yardstick
@@ -109,12 +113,12 @@ LONG := $(addprefix tests/settlement/,metering test_pricing_exact.py test_baseli
 	test_booking.py test_thermal.py test_rounding.py test_merkle.py)
 
 check-tests:
-	@$(BIN)/python -m pytest --quiet --doctest-modules settlement oracle storage \
+	@$(BIN)/python -m pytest --quiet --doctest-modules settlement oracle storage evse_agent \
 		tests/settlement tests/engineering $(addprefix --ignore=,$(LONG))
 
 .PHONY: help
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo

@@ -134,7 +134,7 @@ def _copy(dsn: str) -> float:
                 cursor.copy("copy copied from stdin (format binary)") as copy,
             ):
                 copy.set_types(
-                    ["text", "timestamptz", "bytea", "bytea", "timestamptz", "text", "int8"]
+                    ["text", "timestamptz", "bytea", "bytea", "timestamptz", "text", *["int8"] * 4]
                 )
                 for row in rows[start : start + BATCH_ROWS]:
                     copy.write_row(row)

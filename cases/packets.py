@@ -7,7 +7,7 @@ as received when it was signed. ``keys.csv``, in the case's folder or in ``packe
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,11 +29,29 @@ from cases.evidence import unique_readings
 from cases.fields import TIME_EXPECTED, Field, Kind, moments, read_fields, refuse, text, time
 from cases.tables import FILE_MAX_BYTES, ROWS_MAX, read_bytes, size_of
 from settlement import packets, units
+from settlement.meter_readings import StandingRecord, joined
 from settlement.packets import UnreadablePacketError
 from settlement.reasons import PacketReason
 from settlement.schemas import QUARANTINED, READING
-from settlement.signatures import SPARE_THREADS, DeviceKey, UnusableKeyError
-from settlement.verdicts import LandedPacket, Policy, judge, quarantine_row, reading_row
+from settlement.signatures import (
+    SPARE_THREADS,
+    DeviceKey,
+    Keyring,
+    UnusableKeyError,
+    algorithm_of,
+)
+from settlement.verdicts import (
+    LandedPacket,
+    Policy,
+    Verdict,
+    claimed_between,
+    fault,
+    joined_row,
+    judge,
+    quarantine_row,
+    reading_rows,
+    standing_record,
+)
 
 _KEY_MAX_CHARS: Final = 4096
 _LINE_MAX_BYTES: Final = 2 * units.PACKET_MAX_BYTES
@@ -46,8 +64,11 @@ KEYS: Final[tuple[Field, ...]] = (
     time("valid_to", blank=True),
     time("revoked_at", blank=True),
     Field("public_key_pem_or_hex", "public_key", Kind.LINES, high=_KEY_MAX_CHARS),
+    text("meter_id", blank=True),
+    text("curve", blank=True),
 )
-"""Of ``keys.csv``; ``revoked_at`` may be left out."""
+"""Of ``keys.csv``; the columns that may be blank may be left out. A key with ``meter_id`` signs the
+records of that meter; a ``curve`` other than secp256r1 is an allowance of this key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +99,9 @@ def read_packets(folder: Path, clock_offset: timedelta, as_of: datetime | None) 
         CaseError: a file cannot be read, a line is neither packet nor JSON object, or the keys do not
             fit. A packet that is wrong is no error: it is quarantined with its reason.
     """
-    keys = _read_keys(folder)
+    keys = Keyring(_read_keys(folder).values())
     readings: list[pl.DataFrame] = [READING.empty()]
+    records: list[StandingRecord] = []
     refused: list[dict[str, object]] = []
     seen: set[bytes] = set()
     with ThreadPoolExecutor((os.cpu_count() or 1) + SPARE_THREADS) as threads:
@@ -88,10 +110,7 @@ def read_packets(folder: Path, clock_offset: timedelta, as_of: datetime | None) 
             for verdict in judge(batch, keys, Policy(clock_offset=clock_offset), threads):
                 if verdict.reason is not None:
                     refused.append(quarantine_row(verdict))
-                    continue
-                row = reading_row(verdict)
-                digest = bytes(verdict.envelope.digest) if verdict.envelope else b""
-                if digest in seen:
+                elif (digest := _digest(verdict)) in seen:
                     again = replace(
                         verdict,
                         reason=PacketReason.DUPLICATE_CONTENT,
@@ -100,12 +119,49 @@ def read_packets(folder: Path, clock_offset: timedelta, as_of: datetime | None) 
                     refused.append(quarantine_row(again))
                 else:
                     seen.add(digest)
-                    taken.append(row)
+                    taken += reading_rows(verdict)
+                    record = standing_record(verdict)
+                    records += [] if record is None else [record]
             readings.append(pl.DataFrame(taken, schema=READING.schema))
+    between, refused_between = _between(records)
+    readings.append(pl.DataFrame(between, schema=READING.schema))
     return Judged(
         unique_readings(pl.concat(readings), signed=True),
-        pl.DataFrame(refused, schema=QUARANTINED.schema),
+        pl.DataFrame([*refused, *refused_between], schema=QUARANTINED.schema),
     )
+
+
+def _digest(verdict: Verdict) -> bytes:
+    return bytes(verdict.envelope.digest) if verdict.envelope else b""
+
+
+def _between(
+    records: Iterable[StandingRecord],
+) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The intervals from one record of a meter to its next: readings, and what can be none."""
+    readings: list[dict[str, object]] = []
+    refused: list[dict[str, object]] = []
+    for content, earlier, later in joined(records):
+        found = fault(content)
+        if found is None:
+            readings.append(joined_row(content, earlier, later))
+        else:
+            refused.append(
+                {
+                    "packet_digest": later.digest,
+                    "reason": found[0].value,
+                    "detail": f"from the record before: {found[1]}",
+                    "evse_id": content.evse_id,
+                    "vehicle_id": content.vehicle_id,
+                    "started_at": content.started_at,
+                    "ended_at": content.ended_at,
+                    "claimed_export_milliwh": claimed_between(earlier.last, later.first),
+                    "key_id": later.key_id,
+                    "received_at": max(earlier.received_at, later.received_at),
+                    "batch_id": 1,
+                }
+            )
+    return readings, refused
 
 
 def _landed(folder: Path, as_of: datetime | None) -> Iterator[LandedPacket]:
@@ -219,6 +275,7 @@ def _read_keys(folder: Path) -> dict[str, DeviceKey]:
 
 def _key(row: dict[str, Any], file: str) -> DeviceKey:
     said: str = row["public_key"].strip()
+    curve: str = row["curve"] or "secp256r1"
     try:
         public = (
             load_pem_public_key(said.replace("\\n", "\n").encode())
@@ -232,14 +289,21 @@ def _key(row: dict[str, Any], file: str) -> DeviceKey:
             valid_from=row["valid_from"],
             valid_to=row["valid_to"],
             revoked_at=row["revoked_at"],
+            algorithm=algorithm_of(curve),
+            meter_id=row["meter_id"] or "",
         )
         key.verifier  # noqa: B018 - raises UnusableKeyError for a key that could never verify
     except (ValueError, UnsupportedAlgorithm, UnusableKeyError) as error:
         raise CaseError(
             file,
             quoted(said),
-            "a public key on P-256 (secp256r1): PEM, or DER SubjectPublicKeyInfo in hexadecimal digits",
+            f"a public key on {_curve_named(curve)}: PEM, or DER SubjectPublicKeyInfo in hexadecimal"
+            " digits",
             row=row["row"],
             column="public_key_pem_or_hex",
         ) from error
     return key
+
+
+def _curve_named(curve: str) -> str:
+    return "P-256 (secp256r1)" if curve == "secp256r1" else curve

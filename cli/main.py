@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from cli import ledger, packet, replay, runs, statement, true_up, what_if
+from cli import (
+    certs,
+    fleet,
+    gaps,
+    keys,
+    ledger,
+    packet,
+    quarantine,
+    replay,
+    runs,
+    statement,
+    true_up,
+    vehicles,
+    what_if,
+)
 from cli.options import Database, Json
 from cli.output import fail, show_json
 
@@ -18,9 +32,15 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(packet.app, name="packet")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(gaps.app, name="gaps")
+app.add_typer(certs.app, name="certs")
+app.add_typer(keys.app, name="keys")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(runs.app, name="runs")
 app.add_typer(statement.app, name="statement")
+app.add_typer(vehicles.app, name="vehicles")
+app.add_typer(fleet.app, name="fleet")
 app.command()(true_up.true_up)
 app.command()(replay.replay)
 app.command()(what_if.what_if)
@@ -84,6 +104,7 @@ def settle(
     from tasks.quality import check_quality
     from tasks.settings import Settings
     from tasks.settle import MANUAL, SCHEDULED, due_period, replay_period, settle_period
+    from tasks.vehicle_state import keeper
 
     if bool(since) != bool(until):
         raise fail(
@@ -98,7 +119,13 @@ def settle(
             replayed = replay_period(database, asked, as_of=_moment(as_of))
             show_json(asdict(replayed)) if json else show_settled(replayed)
             return
-        if judge_packets(database, clock=_now, threads=settings.judge_threads).busy:
+        judged = judge_packets(
+            database,
+            clock=_now,
+            threads=settings.judge_threads,
+            after_commit=keeper(database, clock=_now),
+        )
+        if judged.busy:
             raise fail(
                 "another process is judging what has landed; run again when it has ended", status=1
             )

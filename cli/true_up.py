@@ -39,6 +39,7 @@ def true_up(
     from tasks.settings import Settings
     from tasks.true_up import Release
     from tasks.true_up import true_up as run
+    from tasks.vehicle_state import keeper
 
     @cache
     def doubt(period: Period) -> str:
@@ -49,7 +50,13 @@ def true_up(
     try:
         settings = Settings(database_url=database)
         released = Release(program, date.fromisoformat(day), release) if release else None
-        if judge_packets(database, clock=_now, threads=settings.judge_threads).busy:
+        judged = judge_packets(
+            database,
+            clock=_now,
+            threads=settings.judge_threads,
+            after_commit=keeper(database, clock=_now),
+        )
+        if judged.busy:
             raise fail(
                 "another process is judging what has landed; run again when it has ended", status=1
             )

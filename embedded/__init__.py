@@ -4,6 +4,7 @@ Where do I go to…
     …start PostgreSQL, with or without TimescaleDB?     embedded.postgres
     …get TimescaleDB where nobody installed it?         embedded.timescale
     …start an MQTT broker?                              embedded.broker
+    …start one under a host's own configuration, TLS?   embedded.tls_broker
     …start Prefect's server?                            embedded.prefect_server
     …start any other process that must not be orphaned? embedded.processes
 

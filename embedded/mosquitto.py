@@ -178,9 +178,16 @@ def prepare(
         for name, permitted in rules.items()
         for line in (f"user {name}", *(f"topic {verb} {topic}" for verb, topic in permitted), "")
     ]
-    _write_private(folder / "acl", "\n".join(lines), user)
+    write_private(folder / "acl", "\n".join(lines), user)
     passwords = "".join(f"{name}:{_hashed(word)}\n" for name, word in accounts.items())
-    _write_private(folder / "passwords", passwords, user)
+    write_private(folder / "passwords", passwords, user)
+    return server(mosquitto, folder, log=log, user=user)
+
+
+def server(mosquitto: Mosquitto, folder: Path, *, log: Path, user: int | None) -> Supervised:
+    """The process over a folder with ``mosquitto.conf`` in it, not yet started; it keeps its state in
+    ``state/`` there.
+    """
     state = folder / "state"
     state.mkdir(mode=0o700, exist_ok=True)
     if user is not None:
@@ -195,7 +202,8 @@ def prepare(
     )
 
 
-def _write_private(path: Path, text: str, user: int | None) -> None:
+def write_private(path: Path, text: str, user: int | None) -> None:
+    """A file that only ``user`` reads; what was there before is replaced."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -1,8 +1,9 @@
 """The suite for a period: what its readings and its packets are expected to look like.
 
-Ranges and presence come from ``settlement.schemas.READING``; what is stated here are the limits
-that no single row has: shares, uniqueness, freshness. Column names that are not in ``READING`` are
-the facts that ``storage.quality`` adds to each row.
+Ranges and presence come from ``settlement.schemas.READING``; what a meter's record does not state is
+empty and in no range. What is stated here are the limits that no single row has: shares, uniqueness,
+freshness. Column names that are not in ``READING`` are the facts that ``storage.quality`` adds to each
+row.
 
 Raise ``SUITE_VERSION`` with every change: each stored result names the version that judged it.
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 SUITE: Final = "readings"
-SUITE_VERSION: Final = 1
+SUITE_VERSION: Final = 2
 
 TOLERANCE_PPM: Final = REGISTER_TOLERANCE_PCT * units.PPM // 100
 """Registers and powers of one reading disagree when they differ by more than this part of the
@@ -114,6 +115,7 @@ def readings(period_ended_at: datetime) -> "list[Expectation]":
                 max_value=TOLERANCE_PPM,
                 mostly=1 - share,
                 severity=severity,
+                # Of the rows that state powers; the others are left out of the share.
                 meta=_named("registers agree with powers", "1e-6"),
             )
             for severity, share in (

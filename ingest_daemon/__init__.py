@@ -5,9 +5,12 @@ Where do I go to…
     …see how packets come from the broker, and when they are
      acknowledged?                                             ingest_daemon.mqtt
     …see what the client library does and what we add to it?   ingest_daemon.mqtt_client
+    …see what devices are told of their packets?               ingest_daemon.receipts
+    …see how missing packets are noticed?                      ingest_daemon.gaps
     …see the HTTP intake and its answers?                      ingest_daemon.http
     …see how much may wait in memory?                          ingest_daemon.buffer
     …see what happens while the database is away?              ingest_daemon.landing
+    …see why a certificate or a key will not do?               ingest_daemon.certificates
     …see how it starts, drains and stops?                      ingest_daemon.daemon
     …see what is measured?                                     ingest_daemon.metrics
 

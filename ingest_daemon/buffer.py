@@ -28,14 +28,14 @@ class Sender(Protocol):
     """
 
     asks_conflicts: bool
-    """Whether it wants to know of each packet what it met in the database: ``answer`` is called,
-    else ``landed``."""
+    """Whether it must know of each packet whether its identity belongs to another content. Who need
+    not is told all the same, as long as packets do not wait for it."""
 
-    def landed(self, tokens: Sequence[int]) -> None:
+    def landed(self, batch: "Sequence[Held]") -> None:
         """These packets are committed, in the order in which they came."""
 
-    def answer(self, token: int, outcome: Outcome | None, *, conflict: bool) -> None:
-        """This packet is committed. ``outcome`` None: what it met could not be asked any more."""
+    def answer(self, answers: "Sequence[Answered]") -> None:
+        """What became of the same packets, a moment later."""
 
 
 class Room:
@@ -56,6 +56,14 @@ class Held(NamedTuple):
     sender: Sender
     token: int
     room: Room
+
+
+class Answered(NamedTuple):
+    """What became of one packet; ``conflict`` None: that could not be, or was not asked."""
+
+    held: Held
+    outcome: Outcome
+    conflict: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The daemon: its parts, put together; how it starts, drains and stops.
 
 Threads: main (start, end) · signals · http (answers requests) · mqtt (owns the connection to the
-broker) · landing (owns the connection to the database). They meet in the buffer only.
+broker) · landing (owns the connection to the database) · gaps (owns one of its own) · certificates.
+Packets pass from the first to landing in the buffer, and back only as what became of them.
 """
 
 import logging
@@ -18,7 +19,9 @@ from typing import Final
 from ingest_daemon import mqtt_trouble
 from ingest_daemon.backoff import Backoff
 from ingest_daemon.buffer import Buffer, Room
+from ingest_daemon.certificates import Calendar
 from ingest_daemon.errors import IngestError, SettingsError, WrongSetting
+from ingest_daemon.gaps import GapWatch
 from ingest_daemon.health import Health
 from ingest_daemon.http import Intake
 from ingest_daemon.http_server import Server, listen
@@ -59,7 +62,7 @@ class Daemon:
         password = None
         if settings.mqtt_password_file is not None:
             password = _secret("MQTT_PASSWORD_FILE", settings.mqtt_password_file)
-        tls = mqtt_trouble.tls_context(settings)
+        tls = mqtt_trouble.tls_context(settings, now=now())
         # Not for secrets: so that daemons do not come back in step. But it may as well be good.
         rng = random.SystemRandom()
 
@@ -85,6 +88,15 @@ class Daemon:
                 now=now,
                 failed=self._fail,
             )
+        self._certificates = Calendar(settings, now=now, metrics=metrics)
+        self._gaps = GapWatch(
+            settings.database_url,
+            teller=self._subscriber,
+            can_tell=lambda: self._subscriber is not None and self._subscriber.receipts.up,
+            every_s=settings.gap_every_s,
+            metrics=metrics,
+            now=now,
+        )
         self._landing = Landing(
             self._buffer,
             Lander(settings.database_url),
@@ -139,6 +151,7 @@ class Daemon:
                 "plain_network",
                 consequence="others can read and change what is sent",
             )
+        self._certificates.start()
         self._server.start()
         self._landing.start()
         self._stop.wait()
@@ -151,6 +164,7 @@ class Daemon:
     def _reached(self) -> None:
         """The database answered: from now on packets are taken."""
         self._health.set("daemon", up=True, detail="running")
+        self._gaps.start()
         if self._subscriber is not None:
             self._subscriber.start()
 
@@ -161,6 +175,8 @@ class Daemon:
         if self._subscriber is not None:
             self._subscriber.stop_taking()
         self._buffer.close()
+        self._certificates.finish()
+        self._gaps.finish(timeout_s=0.0)
         drained = self._landing.finish(timeout_s=self._settings.drain_s)
         if not drained:
             left = self._buffer.depth().packets

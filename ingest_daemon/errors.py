@@ -19,14 +19,19 @@ class IngestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WrongSetting:
-    """One setting: the variable, what was found in it, what was expected instead."""
+    """One setting: the variable, what was found in it, what was expected instead.
+
+    ``error`` is a name that operators look for, such as ERR_AUTH_EXPIRED; the message begins with it.
+    """
 
     variable: str
     found: str
     expected: str
+    error: str = ""
 
     def __str__(self) -> str:
-        return f"{self.variable}: found {self.found}; expected {self.expected}"
+        words = f"{self.variable}: found {self.found}; expected {self.expected}"
+        return f"{self.error}: {words}" if self.error else words
 
 
 class SettingsError(IngestError):

@@ -1,6 +1,7 @@
 """The HTTP intake: single packets and batches of them, answered when they are committed.
 
-    POST /v1/packets         application/jose      one packet             200 208 400 409
+    POST /v1/packets         one packet            200 208 400 409
+        application/jose, of OCMF application/ocmf or text/plain, of OCPP application/json
     POST /v1/packets/batch   application/x-ndjson  one packet per line    200, and a status per item
     GET  /healthz            the process answers
     GET  /readyz             a packet that comes now will be stored (200), or not (503)
@@ -26,16 +27,18 @@ from starlette.routing import Route
 
 from ingest_daemon import http_door as door
 from ingest_daemon import metrics as figures
-from ingest_daemon.buffer import Buffer, Held, Room
+from ingest_daemon.buffer import Answered, Buffer, Held, Room
 from ingest_daemon.health import Health
 from ingest_daemon.http_answers import BAD, Answer, answer, problem
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.settings import BATCH_BODY_MAX_BYTES, BATCH_PACKETS_MAX, PACKET_CEILING_BYTES
-from storage.landing import Arrival, Outcome
+from storage.landing import Arrival
 
 logger = logging.getLogger(__name__)
 
-SINGLE: Final = "application/jose"  # RFC 7515 §9.2.1
+SINGLE: Final = ("application/jose", "application/ocmf", "text/plain", "application/json")
+"""A JWS (RFC 7515 §9.2.1), an OCMF record, which has no registered type, and OCPP's object with one.
+They say what senders believe it is; the bytes themselves say which it is."""
 BATCH: Final = "application/x-ndjson"
 BATCHES_AT_ONCE: Final = 4
 """Uploads whose bodies may be in memory at the same time: 4 × 4 MiB."""
@@ -55,15 +58,16 @@ class Upload:
         self._left = len(packets)
         self._loop = asyncio.get_running_loop()
 
-    def landed(self, tokens: Sequence[int]) -> None:
-        """Never called: it asks for conflicts."""
-        raise NotImplementedError
+    def landed(self, batch: Sequence[Held]) -> None:
+        """Not enough for an answer, which also says whether there is a conflict."""
 
-    def answer(self, token: int, outcome: Outcome | None, *, conflict: bool) -> None:
-        """Called by the landing thread, once per packet."""
-        if outcome is not None:
-            self.answers[token] = answer(self.packets[token], outcome, conflict=conflict)
-        self._left -= 1
+    def answer(self, answers: Sequence[Answered]) -> None:
+        """Called by the landing thread, for each packet once."""
+        for held, outcome, conflict in answers:
+            if conflict is not None:
+                packet = self.packets[held.token]
+                self.answers[held.token] = answer(packet, outcome, conflict=conflict)
+        self._left -= len(answers)
         if self._left == 0:
             with contextlib.suppress(RuntimeError):  # the server has stopped: nobody waits any more
                 self._loop.call_soon_threadsafe(self.done.set)
@@ -119,7 +123,7 @@ class Intake:
         return guarded
 
     async def _single(self, request: Request) -> Response:
-        door.require_type(request, SINGLE)
+        door.require_type(request, *SINGLE)
         body = await door.read_body(request, bytes_max=PACKET_CEILING_BYTES)
         # A line end after the packet belongs to the file it was sent from.
         [(status, content)] = await self._land([body.removesuffix(b"\n").removesuffix(b"\r")])

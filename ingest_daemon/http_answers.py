@@ -8,9 +8,10 @@ evidence, and need not be sent again. Only 503 asks for that.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ingest_daemon.states import State, state_of
 from settlement import packets
 from settlement.packets import UnreadablePacketError
-from storage.landing import Fate, Outcome
+from storage.landing import Outcome
 
 Answer = tuple[int, dict[str, Any]]
 """Status and body."""
@@ -19,6 +20,9 @@ LANDED: Final = 200
 ALREADY_LANDED: Final = 208
 BAD: Final = 400
 CONFLICT: Final = 409
+
+_SIGNED_TIME: Final = {"jws": "payload.ended_at", "ocmf": "payload.RD, TM of the last reading"}
+"""Where each format has the time that a packet is kept under."""
 
 
 def problem(error: str, *, where: str, found: str, expected: str, do: str) -> dict[str, str]:
@@ -32,7 +36,7 @@ def answer(packet: bytes, outcome: Outcome, *, conflict: bool) -> Answer:
     if conflict and outcome.identity is not None:
         identity = outcome.identity
         return CONFLICT, {
-            "state": "conflict",
+            "state": State.CONFLICT.value,
             **digest,
             **problem(
                 "ERR_DATA_INCONSISTENCY",
@@ -43,19 +47,23 @@ def answer(packet: bytes, outcome: Outcome, *, conflict: bool) -> Answer:
                 do="do not send it again: both contents are kept, and an operator resolves which one counts",
             ),
         }
-    if outcome.fate is Fate.NEW:
-        return LANDED, {"state": "landed", **digest}
+    state = state_of(outcome, conflict=False)
+    if state is not State.ASIDE:
+        return LANDED if state is State.LANDED else ALREADY_LANDED, {"state": state.value, **digest}
     kind, _, detail = outcome.detail.partition(": ")
-    if not kind or kind == "other_signature":
-        return ALREADY_LANDED, {"state": "already_landed", **digest}
-    return BAD, {"state": "aside", **digest, **_why_aside(packet, kind, detail)}
+    return BAD, {"state": state.value, **digest, **_why_aside(packet, kind, detail)}
 
 
 def _why_aside(packet: bytes, kind: str, detail: str) -> Mapping[str, str]:
-    do = "correct it and sign it anew; these bytes are kept as evidence and need not be sent again"
+    do = (
+        "correct the cause, and sign anew what can be signed anew; these bytes are kept as evidence"
+        " and need not be sent again"
+    )
     try:
-        packets.identify(packets.split(packet))
+        envelope = packets.split(packet)
+        packets.identify(envelope)
     except UnreadablePacketError as error:
         return problem(kind, where=error.where, found=error.found, expected=error.expected, do=do)
     found, _, expected = detail.partition("; expected ")
-    return problem(kind, where="payload.ended_at", found=found, expected=expected, do=do)
+    where = _SIGNED_TIME.get(envelope.format, "payload")
+    return problem(kind, where=where, found=found, expected=expected, do=do)

@@ -73,11 +73,11 @@ def require_token(request: Request, token: str) -> None:
         )
 
 
-def require_type(request: Request, expected: str) -> None:
-    """Raises Refused: 415 unless the content has this media type, unencoded."""
+def require_type(request: Request, *expected: str) -> None:
+    """Raises Refused: 415 unless the content has one of these media types, unencoded."""
     found = request.headers.get("content-type", "")
     encoding = request.headers.get("content-encoding", "identity")
-    if found.partition(";")[0].strip().lower() == expected and encoding.lower() == "identity":
+    if found.partition(";")[0].strip().lower() in expected and encoding.lower() == "identity":
         return
     where = "header Content-Type" if encoding.lower() == "identity" else "header Content-Encoding"
     raise Refused(
@@ -86,10 +86,10 @@ def require_type(request: Request, expected: str) -> None:
             "UNSUPPORTED_MEDIA_TYPE",
             where=where,
             found=repr((found if where.endswith("Type") else encoding)[:80]) or "none",
-            expected=f"{expected}, not compressed",
-            do=f"send it with Content-Type: {expected}",
+            expected=f"{' or '.join(expected)}, not compressed",
+            do=f"send it with Content-Type: {expected[0]}",
         ),
-        {"Accept": expected},
+        {"Accept": ", ".join(expected)},
     )
 
 

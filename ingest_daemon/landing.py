@@ -12,11 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import count, groupby
 from typing import Final, Protocol
 
 from ingest_daemon.backoff import Backoff
-from ingest_daemon.buffer import Buffer, Held
+from ingest_daemon.buffer import Answered, Buffer, Held
 from ingest_daemon.errors import UnsafeStartError
 from ingest_daemon.health import Health
 from ingest_daemon.log import say
@@ -163,27 +163,39 @@ class Landing:
             self._give_up.wait(self._backoff.next_s())
 
     def _tell(self, batch: Sequence[Held], outcomes: Sequence[Outcome]) -> None:
-        """Everyone learns what became of their packets; who asks for conflicts, after the others."""
-        asking: list[tuple[Held, Outcome]] = []
-        pairs = zip(batch, outcomes, strict=True)
-        for _, group in groupby(pairs, key=lambda pair: id(pair[0].sender)):
-            told = list(group)
-            sender = told[0][0].sender
-            if sender.asks_conflicts:
-                asking += told
+        """Everyone learns that their packets are committed, and then what became of them.
+
+        Whether there are conflicts is a question to the database: while packets wait behind a full
+        batch it is asked for those only who must know.
+        """
+        groups = [
+            (sender, list(told))
+            for sender, told in groupby(
+                zip(batch, outcomes, strict=True), key=lambda pair: pair[0].sender
+            )
+        ]
+        for sender, told in groups:
+            sender.landed([held for held, _ in told])
+        behind = len(batch) >= self._rows_max
+        asked = [told for sender, told in groups if sender.asks_conflicts or not behind]
+        conflicts = self._conflicts([outcome for told in asked for _, outcome in told])
+        places = count()
+        for sender, told in groups:
+            if conflicts is None or (behind and not sender.asks_conflicts):
+                answers = [Answered(*one, None) for one in told]
             else:
-                sender.landed([held.token for held, _ in told])
-        if not asking:
-            return
+                answers = [Answered(*one, next(places) in conflicts) for one in told]
+            sender.answer(answers)
+
+    def _conflicts(self, outcomes: Sequence[Outcome]) -> set[int] | None:
+        """Indexes of those in conflict; None when it could not be asked."""
+        if not outcomes:
+            return set()
         try:
-            conflicts = self._store.conflicts([outcome for _, outcome in asking])
+            return self._store.conflicts(outcomes)
         except StorageError as error:
             self._down(error)
-            for held, _ in asking:
-                held.sender.answer(held.token, None, conflict=False)
-            return
-        for index, (held, outcome) in enumerate(asking):
-            held.sender.answer(held.token, outcome, conflict=index in conflicts)
+            return None
 
     def _count(self, batch: Sequence[Held], landed: Landed, *, seconds: float) -> None:
         fates = Counter(outcome.fate for outcome in landed.outcomes)

@@ -92,6 +92,30 @@ class Metrics:
             "Reconnects at which the broker had forgotten the session, and what it held for us.",
             registry=registry,
         )
+        self.receipts = Counter(
+            "v2g_ingest_receipts",
+            "Packets and gaps that their devices were told of.",
+            registry=registry,
+        )
+        self.receipts_dropped = Counter(
+            "v2g_ingest_receipts_dropped",
+            "Packets whose devices could not be told; they send them again.",
+            registry=registry,
+        )
+        self.gaps_found = Counter(
+            "v2g_ingest_gaps", "Gaps in signed sequences that were named.", registry=registry
+        )
+        self.gaps_open = Gauge(
+            "v2g_ingest_open_gaps",
+            "Gaps named in the last 30 days in which nothing has landed yet.",
+            registry=registry,
+        )
+        self.certificate_left = Gauge(
+            "v2g_ingest_certificate_seconds",
+            "Seconds until this daemon's own certificate expires; absent without one.",
+            ["file"],
+            registry=registry,
+        )
         depth_packets = Gauge(
             "v2g_ingest_queue_packets",
             "Packets held in memory, not yet committed.",

@@ -5,8 +5,8 @@ delivery the broker has let go and nothing is stored, so a killed subscriber los
 with the acknowledgement after COMMIT it loses none. Publishers may use QoS 2 (exactly once into the
 broker); what the broker delivers twice, landing stores once.
 
-One thread owns the connection: it alone reads, acknowledges and reconnects. The landing thread
-hands it what is committed and wakes it.
+One thread owns the connection: it alone reads, acknowledges, sends receipts and reconnects. The
+landing thread hands it what is committed and wakes it.
 
 Why an acknowledgement never crosses a reconnect: a packet identifier means something only within
 the connection on which it came. After a reconnect the broker sends everything unacknowledged
@@ -36,13 +36,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest_daemon import mqtt_trouble
 from ingest_daemon.backoff import Backoff
-from ingest_daemon.buffer import Buffer, Held, Room
+from ingest_daemon.buffer import Answered, Buffer, Held, Room
 from ingest_daemon.health import Health
 from ingest_daemon.log import say
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.mqtt_client import Client, Link, Publish
+from ingest_daemon.receipts import Receipts
 from ingest_daemon.settings import PACKET_CEILING_BYTES, Settings
-from storage.landing import Arrival, Outcome
+from storage.landing import Arrival
+from storage.streams import Gap
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ class Subscriber:
             "mqtt", packets_max=packets_max, bytes_max=packets_max * PACKET_CEILING_BYTES
         )
 
-        self._client = Client(settings, self._receive)
+        self._client = Client(settings, self._receive, self._confirmed)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -105,8 +107,15 @@ class Subscriber:
         self._subscribed = False
         self._ever_subscribed = False
         self._session_present = False
+        self._may_send = 0
         self._burst: list[Publish] = []
         self._committed: deque[int] = deque()
+        self.receipts = Receipts(
+            wanted=settings.receipts,
+            # What is held for devices that are slow to be told is bounded, and holds nobody up.
+            entries_max=2 * settings.buffer_packets,
+            dropped=metrics.receipts_dropped.inc,
+        )
         self._taking = True
         self._leave = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -117,14 +126,21 @@ class Subscriber:
     def start(self) -> None:
         self._thread.start()
 
-    def landed(self, tokens: Sequence[int]) -> None:
+    def landed(self, batch: Sequence[Held]) -> None:
         """These packets are committed: acknowledge them. Called by the landing thread, in order."""
-        self._committed.extend(tokens)
+        self._committed.extend(held.token for held in batch)
         os.eventfd_write(self._wake, 1)
 
-    def answer(self, token: int, outcome: Outcome | None, *, conflict: bool) -> None:
-        """Never called: the broker has no use for it."""
-        raise NotImplementedError
+    def answer(self, answers: Sequence[Answered]) -> None:
+        """What became of them: their devices are told."""
+        if self.receipts.offer(answers):
+            os.eventfd_write(self._wake, 1)
+
+    def report(self, client: str, gaps: Sequence[Gap]) -> bool:
+        """Tell a device what is missing of its streams; False when it cannot be told now."""
+        told = self.receipts.offer_missing(client, gaps)
+        os.eventfd_write(self._wake, 1)
+        return told
 
     def stop_taking(self) -> None:
         """Read nothing more; what is held is still acknowledged when it has landed."""
@@ -186,6 +202,7 @@ class Subscriber:
         poll.register(link, 0)
         while self._client.link() is link and not self._trouble:
             self._acknowledge()
+            self._tell()
             if self._client.want_write():
                 self._client.loop_write()
             flushed = link.flush()
@@ -254,15 +271,25 @@ class Subscriber:
             if token >> _MID_BITS == self._connection and mid:
                 self._client.ack(mid, qos=1)
 
+    def _tell(self) -> None:
+        for message in self.receipts.messages():
+            self._client.send(message.topic, message.mid, message.payload)
+            self._metrics.receipts.inc(message.entries)
+
     # --- callbacks of paho, in the same thread ---------------------------------------------------
 
     def _on_connect(
-        self, client: Any, _data: object, flags: Any, reason: ReasonCode, _properties: object
+        self, client: Any, _data: object, flags: Any, reason: ReasonCode, properties: object
     ) -> None:
         if reason.is_failure:
             self._trouble = mqtt_trouble.refused(str(reason))
             return
+        # What the broker does not say is 65,535 (MQTT 5 §3.2.2.3.3).
+        self._may_send = getattr(properties, "ReceiveMaximum", 0xFFFF)
         self._session_present = flags.session_present
+        if self._topic != TOPIC:
+            # A session from before the share was set would still bring every packet to this daemon.
+            client.unsubscribe(TOPIC)
         client.subscribe(self._topic, qos=1)
 
     def _on_subscribe(
@@ -279,6 +306,7 @@ class Subscriber:
             )
             return
         self._subscribed = True
+        self.receipts.connected(receive_maximum=self._may_send)
         self._metrics.mqtt_connected.set(1)
         self._metrics.mqtt_connects.inc()
         if self._ever_subscribed and not self._session_present:
@@ -296,6 +324,11 @@ class Subscriber:
             session_present=self._session_present,
         )
 
+    def _confirmed(self, mid: int, reason: int) -> None:
+        if self.receipts.confirmed(mid, reason):
+            say(logger, logging.WARNING, "receipts_refused", broker=self._broker, reason=hex(reason),
+                consequence=mqtt_trouble.NO_RECEIPTS)  # fmt: skip
+
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: ReasonCode, _properties: object
     ) -> None:
@@ -303,6 +336,7 @@ class Subscriber:
             self._trouble = mqtt_trouble.ended(str(reason))
 
     def _down(self, why: str) -> None:
+        self.receipts.lost()
         self._metrics.mqtt_connected.set(0)
         changed = self._health.set("mqtt", up=False, detail=why)
         if changed:

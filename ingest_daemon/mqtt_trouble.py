@@ -6,10 +6,17 @@ OpenSSL (X509_STORE_CTX_get_error).
 
 import socket
 import ssl
-import stat
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from ingest_daemon.certificates import (
+    AUTH_EXPIRED,
+    DAEMON,
+    RENEW,
+    require_private,
+    require_valid,
+)
 from ingest_daemon.errors import SettingsError, WrongSetting
 from ingest_daemon.settings import Settings
 
@@ -38,25 +45,41 @@ CUT_SHORT: Final = (
     "the broker closed the connection soon after it stood, without a reason: it was restarted, or"
     " another client connected with the same V2G_MQTT_CLIENT_ID"
 )
+NO_RECEIPTS: Final = (
+    "no device may forget a packet: give this client the right to write v2g/+/receipt in the broker's"
+    " access list"
+)
+_STRANGER: Final = (
+    "the broker's certificate comes from an authority that is not in V2G_MQTT_TLS_CA_FILE: name the"
+    " ca.pem of the folder in which v2g certs init DIR made the broker's"
+)
 _CERTIFICATE: Final = {
     7: "the broker's certificate was not signed by the authority in V2G_MQTT_TLS_CA_FILE whose"
-    " name it gives",
-    9: "the broker's certificate is not yet valid: compare the clocks of both machines",
-    10: "the broker's certificate has expired: renew it",
+    " name it gives: v2g certs init DIR made another one",
+    9: f"{AUTH_EXPIRED}: the broker's certificate is not yet valid: compare the clocks of both machines",
+    10: f"{AUTH_EXPIRED}: the broker's certificate has expired: {RENEW} broker",
     18: "the broker's certificate is signed by itself and is not the one in V2G_MQTT_TLS_CA_FILE",
-    19: "the broker's certificate comes from an authority that is not in V2G_MQTT_TLS_CA_FILE",
-    20: "the broker's certificate comes from an authority that is not in V2G_MQTT_TLS_CA_FILE",
-    21: "the broker's certificate comes from an authority that is not in V2G_MQTT_TLS_CA_FILE",
-    62: "the broker's certificate is for another host name than V2G_MQTT_HOST",
-    64: "the broker's certificate is for another address than V2G_MQTT_HOST",
+    19: _STRANGER,
+    20: _STRANGER,
+    21: _STRANGER,
+    62: f"{AUTH_EXPIRED}: the broker's certificate is for another host name than V2G_MQTT_HOST: set it"
+    " to a name in the certificate, or make one for this name: v2g certs init DIR --host NAME",
+    64: f"{AUTH_EXPIRED}: the broker's certificate is for another address than V2G_MQTT_HOST: set it to"
+    " an address in the certificate, or make one for this address: v2g certs init DIR --host ADDRESS",
 }
+"""By the verification code of OpenSSL."""
 _TLS: Final = {
     "WRONG_VERSION_NUMBER": "no TLS is spoken on this port: look at V2G_MQTT_PORT",
     "CERTIFICATE_REQUIRED": "the broker asks for a certificate: set V2G_MQTT_TLS_CERT_FILE and"
-    " V2G_MQTT_TLS_KEY_FILE",
-    "ALERT_UNKNOWN_CA": "the broker does not know the authority that signed V2G_MQTT_TLS_CERT_FILE",
-    "ALERT_CERTIFICATE_EXPIRED": "V2G_MQTT_TLS_CERT_FILE has expired: renew it",
-    "ALERT_BAD_CERTIFICATE": "the broker does not accept V2G_MQTT_TLS_CERT_FILE",
+    " V2G_MQTT_TLS_KEY_FILE; v2g certs init DIR makes both",
+    "ALERT_UNKNOWN_CA": "the broker does not know the authority that signed V2G_MQTT_TLS_CERT_FILE:"
+    " take the one that v2g certs init DIR made beside the broker's, or v2g certs issue DIR NAME",
+    "ALERT_CERTIFICATE_EXPIRED": f"{AUTH_EXPIRED}: V2G_MQTT_TLS_CERT_FILE has expired: {RENEW} {DAEMON}",
+    "ALERT_CERTIFICATE_REVOKED": "the broker says that V2G_MQTT_TLS_CERT_FILE was revoked: issue"
+    " another: v2g certs issue DIR NAME",
+    "ALERT_BAD_CERTIFICATE": f"{AUTH_EXPIRED}: the broker does not accept V2G_MQTT_TLS_CERT_FILE: it is"
+    f" not valid by the broker's clock, or no certificate of a client: compare the clocks, or {RENEW}"
+    f" {DAEMON}",
 }
 
 
@@ -100,11 +123,12 @@ def unreachable(error: Exception) -> str:
     return f"the network says: {error}"
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
+def tls_context(settings: Settings, *, now: datetime) -> ssl.SSLContext | None:
     """TLS 1.2 or later, the broker's host name checked; None when no authority is set.
 
     Raises:
-        SettingsError: a file cannot be used, or others can read the private key.
+        SettingsError: a file cannot be used, others can read the private key, or the certificate is
+            of another time.
     """
     if settings.mqtt_tls_ca_file is None:
         return None
@@ -117,15 +141,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     cert, key = settings.mqtt_tls_cert_file, settings.mqtt_tls_key_file
     if cert is not None and key is not None:
-        try:
-            mode = stat.S_IMODE(key.stat().st_mode)
-        except OSError as error:
-            raise _unusable("TLS_KEY", key, error, "a PEM file of a private key") from error
-        if mode & 0o077:
-            found = f"{key} with mode {mode:04o}, which others can read"
-            raise SettingsError(
-                WrongSetting("V2G_MQTT_TLS_KEY_FILE", found, f"mode 0600; run: chmod 600 '{key}'")
-            )
+        require_private(key, "V2G_MQTT_TLS_KEY_FILE")
+        require_valid(cert, "V2G_MQTT_TLS_CERT_FILE", now=now)
         try:
             context.load_cert_chain(cert, key, password=_no_password)
         except (OSError, ssl.SSLError, ValueError) as error:
@@ -141,4 +158,7 @@ def _no_password() -> str:
 
 
 def _unusable(name: str, path: Path, error: Exception, expected: str) -> SettingsError:
-    return SettingsError(WrongSetting(f"V2G_MQTT_{name}_FILE", f"{path} ({error})", expected))
+    rights = AUTH_EXPIRED if isinstance(error, PermissionError) else ""
+    return SettingsError(
+        WrongSetting(f"V2G_MQTT_{name}_FILE", f"{path} ({error})", expected, rights)
+    )

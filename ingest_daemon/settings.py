@@ -88,6 +88,19 @@ class Settings(BaseSettings):
         description="seconds of silence after which a ping must be answered",
     )
 
+    receipts: bool = Field(
+        default=True,
+        description="tell each device on v2g/<client>/receipt what has been committed and what is"
+        " missing; without it no device may forget a packet",
+    )
+    gap_every_s: float = Field(
+        default=15.0,
+        ge=1,
+        le=3600,
+        description="seconds within which a gap in a device's signed sequence is named: one settlement"
+        " interval",
+    )
+
     http_host: str = Field(default="127.0.0.1", description="address on which HTTP listens")
     http_port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
     intake_token_file: Path = Field(

@@ -5,6 +5,7 @@ Where do I go to…
     …see every reason why a packet or a kWh is not paid?       settlement.reasons
     …decode a packet?                                          settlement.packets
     …see how a packet is judged?                               settlement.verdicts
+    …see how a meter's records become intervals?               settlement.meter_readings
     …read or change a tariff's rules?                          settlement.programs
     …see which event and price are in force when?              settlement.timeline
     …see how meters are checked, reading by reading?           settlement.metering

@@ -1,6 +1,7 @@
 """Why a packet is not a reading, and why a kWh is not paid: two closed lists.
 
-The order of the members is their precedence: a packet that is wrong in several ways gets the first.
+The order of the members is their precedence: a packet that is wrong in several ways gets the first,
+and a meter's record inside a packet counts as a part of it.
 A test shows that every member is documented and that the rules can produce it.
 """
 
@@ -14,17 +15,24 @@ class PacketReason(StrEnum):
     """Not a packet of a known format: not three parts, not JSON, a field missing or of the wrong
     type, a JSON name twice, NaN or Infinity, longer than 8 KiB."""
     UNKNOWN_KEY = "UNKNOWN_KEY"
-    """The packet names a key that is not enrolled."""
+    """The packet names a key that is not enrolled, or is, or carries, the record of a meter that has no
+    enrolled key."""
     KEY_NOT_VALID = "KEY_NOT_VALID"
     """The key is revoked (and the packet came after that), expired, or not yet valid at the signed time."""
     WRONG_ALGORITHM = "WRONG_ALGORITHM"
-    """The packet's header asks for another algorithm than the key's record fixes."""
+    """The packet asks for another algorithm than the key's record fixes, such as a curve that this key
+    was not allowed."""
     BAD_SIGNATURE = "BAD_SIGNATURE"
-    """The signature does not stand over the received bytes."""
+    """A signature does not stand over the received bytes."""
     WRONG_DEVICE = "WRONG_DEVICE"
-    """The key belongs to another EVSE than the packet names."""
+    """The key belongs to another EVSE than the packet names, or the key of the meter inside to another
+    than the packet's own."""
     WRONG_TOPIC = "WRONG_TOPIC"
-    """It came on another EVSE's topic."""
+    """It came on the topic of another client than the key's record names; that is the EVSE, unless the
+    record says otherwise."""
+    NOT_BILLABLE = "NOT_BILLABLE"
+    """The meter itself says that it must not be billed: an error flag, a status other than good, a clock
+    of unknown state, no energy register; or its records do not make one interval."""
     VALUE_OUT_OF_RANGE = "VALUE_OUT_OF_RANGE"
     """A value outside its permitted range: a register that runs backwards, an interval that is empty
     or longer than an hour, a position that is not on earth, more energy than a reading may hold."""
@@ -33,16 +41,19 @@ class PacketReason(StrEnum):
     FUTURE_TIME = "FUTURE_TIME"
     """The signed time lies in the future of its receipt, beyond the tolerance."""
     DUPLICATE_CONTENT = "DUPLICATE_CONTENT"
-    """The same signed content again under another signature. The first one counts."""
+    """The same signed content again, under another signature or in another wrapping. The first one
+    counts."""
     CONFLICTING_CONTENT = "CONFLICTING_CONTENT"
-    """A second, validly signed content for an identity (EVSE, epoch, sequence) that already has one:
-    ERR_DATA_INCONSISTENCY. Neither is paid until an operator resolves it."""
+    """A second, validly signed content for an identity (EVSE, epoch, sequence), or for the number of a
+    meter's record, that already has one: ERR_DATA_INCONSISTENCY. Neither is paid until an operator
+    resolves it."""
 
 
 SIGNED: frozenset[PacketReason] = frozenset(
     {
         PacketReason.WRONG_DEVICE,
         PacketReason.WRONG_TOPIC,
+        PacketReason.NOT_BILLABLE,
         PacketReason.VALUE_OUT_OF_RANGE,
         PacketReason.CLOCK_OFFSET,
         PacketReason.FUTURE_TIME,

@@ -85,10 +85,33 @@ def rfc3339(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
+_STATED: Final = (
+    ("power_start_w", "power_start_w", 0),
+    ("power_end_w", "power_end_w", 0),
+    ("export_start_wh", "export_start_milliwh", 3),
+    ("export_end_wh", "export_end_milliwh", 3),
+    ("import_start_wh", "import_start_milliwh", 3),
+    ("import_end_wh", "import_end_milliwh", 3),
+    ("soc_start_pct", "soc_start_ppm", 4),
+    ("soc_end_pct", "soc_end_ppm", 4),
+    ("latitude_deg", "latitude_microdeg", 6),
+    ("longitude_deg", "longitude_microdeg", 6),
+    ("clock_offset_ms", "clock_offset_us", 3),
+)
+"""Names of the payload, of the content, and the places after the point."""
+
+
 def fields_of(content: Content) -> dict[str, object]:
-    """The payload's fields (``settlement.packets.jws.FIELDS``), decimals as text."""
+    """The payload's fields (``settlement.packets.jws.FIELDS``), decimals as text; what the content does
+    not state is left out, which only the second version of the payload allows.
+    """
+    stated = {
+        name: decimal(value, places)
+        for name, of, places in _STATED
+        if (value := getattr(content, of)) is not None
+    }
     return {
-        "version": 1,
+        "version": 1 if len(stated) == len(_STATED) else 2,
         "evse_id": content.evse_id,
         "vehicle_id": content.vehicle_id,
         "session_id": content.session_id,
@@ -96,17 +119,7 @@ def fields_of(content: Content) -> dict[str, object]:
         "sequence": content.sequence,
         "started_at": rfc3339(content.started_at),
         "ended_at": rfc3339(content.ended_at),
-        "power_start_w": decimal(content.power_start_w, 0),
-        "power_end_w": decimal(content.power_end_w, 0),
-        "export_start_wh": decimal(content.export_start_milliwh, 3),
-        "export_end_wh": decimal(content.export_end_milliwh, 3),
-        "import_start_wh": decimal(content.import_start_milliwh, 3),
-        "import_end_wh": decimal(content.import_end_milliwh, 3),
-        "soc_start_pct": decimal(content.soc_start_ppm, 4),
-        "soc_end_pct": decimal(content.soc_end_ppm, 4),
-        "latitude_deg": decimal(content.latitude_microdeg, 6),
-        "longitude_deg": decimal(content.longitude_microdeg, 6),
-        "clock_offset_ms": decimal(content.clock_offset_us, 3),
+        **stated,
     }
 
 

@@ -122,6 +122,8 @@ _KEY: Final = (
     "key_id", "evse_id", "algorithm", "public_key", "valid_from", "valid_to", "revoked_at",
     "enrolled_at",
 )  # fmt: skip
+_KEY_WHERE_STATED: Final = ("meter_id", "client_id")
+"""Left out where empty, as in packs that were made before there were keys of meters."""
 
 
 def key_text(one: EnrolledKey) -> dict[str, object]:
@@ -135,11 +137,13 @@ def key_text(one: EnrolledKey) -> dict[str, object]:
         "valid_to": time_text(key.valid_to),
         "revoked_at": time_text(key.revoked_at),
         "enrolled_at": time_text(one.enrolled_at),
+        **{name: said for name in _KEY_WHERE_STATED if (said := getattr(key, name))},
     }
 
 
 def key(value: object, where: str) -> EnrolledKey:
-    fields = Fields(value, where, _KEY)
+    stated = [name for name in _KEY_WHERE_STATED if isinstance(value, dict) and name in value]
+    fields = Fields(value, where, (*_KEY, *stated))
     key = DeviceKey(
         key_id=fields.text("key_id"),
         evse_id=fields.text("evse_id"),
@@ -148,5 +152,6 @@ def key(value: object, where: str) -> EnrolledKey:
         valid_to=fields.time_or_none("valid_to"),
         revoked_at=fields.time_or_none("revoked_at"),
         algorithm=fields.text("algorithm"),
+        **{name: fields.text(name) for name in stated},
     )
     return EnrolledKey(key, fields.time("enrolled_at"))

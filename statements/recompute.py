@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -11,11 +12,22 @@ import polars as pl
 from settlement import engine, programs
 from settlement.engine import Computed
 from settlement.facts import Facts
+from settlement.meter_readings import joined
 from settlement.periods import Period
 from settlement.programs import Program
 from settlement.schemas import READING, TEMPERATURE
+from settlement.signatures import Keyring
 from settlement.timeline import Window
-from settlement.verdicts import LandedPacket, Policy, Verdict, judge, reading_row
+from settlement.verdicts import (
+    LandedPacket,
+    Policy,
+    Verdict,
+    fault,
+    joined_row,
+    judge,
+    reading_rows,
+    standing_record,
+)
 from statements.pack import TIME, Pack, Run
 from statements.texts import PackError
 
@@ -43,19 +55,39 @@ def judged(pack: Pack, executor: Executor) -> Judged:
         PackError: two records of one key.
         UnusableKeyError: a key that could never verify.
     """
-    keys = {one.key.key_id: one.key for one in pack.keys}
+    keys = Keyring(one.key for one in pack.keys)
     if len(keys) < len(pack.keys):
         raise PackError("pack.keys", "a key twice", "each key once")
     landed = [
         LandedPacket(one.packet, one.received_at, 1, one.topic_evse_id) for one in pack.packets
     ]
     verdicts = judge(landed, keys, Policy(), executor)
-    rows = [
-        {**reading_row(verdict), "judged_at": one.judged_at}
+    known = [
+        (verdict, one.judged_at)
         for one, verdict in zip(pack.packets, verdicts, strict=True)
         if verdict.reason is None and one.judged_at is not None
     ]
+    rows = [
+        {**row, "judged_at": judged_at}
+        for verdict, judged_at in known
+        for row in reading_rows(verdict)
+    ]
+    rows += _between(known)
     return Judged(verdicts, pl.DataFrame(rows, schema=READINGS, orient="row"))
+
+
+def _between(known: Sequence[tuple[Verdict, datetime]]) -> list[dict[str, object]]:
+    """The readings from one record of a meter to its next: known when both records were."""
+    judged_at = {record.digest: at for verdict, at in known if (record := standing_record(verdict))}
+    records = [record for verdict, _ in known if (record := standing_record(verdict))]
+    return [
+        {
+            **joined_row(content, earlier, later),
+            "judged_at": max(judged_at[earlier.digest], judged_at[later.digest]),
+        }
+        for content, earlier, later in joined(records)
+        if fault(content) is None
+    ]
 
 
 def programs_of(pack: Pack, run: Run) -> dict[str, tuple[Program, ...]]:

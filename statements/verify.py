@@ -26,7 +26,9 @@ from typing import Final
 import polars as pl
 
 from settlement.engine import Computed
+from settlement.packets import ocmf
 from settlement.seals import BrokenSealError, Seal
+from settlement.verdicts import Verdict, standing_record
 from statements import compare, sealed
 from statements.money import money_differences
 from statements.pack import Pack
@@ -67,6 +69,8 @@ class Verified:
         """Of the first broken check; empty where there is none."""
         return next((f"{c.name}: {c.detail}" for c in self.checks if c.state is State.BROKEN), "")
 
+
+_Identity = tuple[str, int, int]
 
 _UNUSABLE: Final = (ValueError, LookupError, ArithmeticError, TypeError, pl.exceptions.PolarsError)
 """What a pack that was tampered with may end in, anywhere below; each is a pack that does not stand."""
@@ -131,26 +135,39 @@ def _packets(pack: Pack, executor: Executor) -> tuple[Judged | None, Check]:
 
 
 def _bad_packets(pack: Pack, evidence: Judged) -> Iterator[str]:
-    taken: dict[tuple[str, int, int], bytes] = {}
-    others: set[tuple[tuple[str, int, int], bytes]] = set()
+    others: set[tuple[_Identity, bytes]] = set()
     for number, (packet, verdict) in enumerate(zip(pack.packets, evidence.verdicts, strict=True)):
-        content, envelope = verdict.content, verdict.envelope
-        if verdict.reason is not None or content is None or envelope is None:
+        envelope = verdict.envelope
+        if verdict.reason is not None or envelope is None:
             yield f"packet {number}: {verdict.reason}: {verdict.detail}"
             continue
         if envelope.digest != packet.digest:
             yield f"packet {number}: digest {envelope.digest.hex()}; stated {packet.digest.hex()}"
-        identity = content.evse_id, content.stream_epoch, content.sequence
         if packet.judged_at is None:
-            others.add((identity, envelope.digest))
-        elif identity in taken:
-            yield f"packet {number}: a second reading of {identity}; expected one"
-        else:
-            taken[identity] = envelope.digest
+            others |= {(identity, envelope.digest) for identity in _speaks_of(verdict)}
+    taken: dict[_Identity, set[bytes]] = {}
+    columns = ("evse_id", "stream_epoch", "sequence", "digest")
+    for evse, epoch, sequence, digest in evidence.readings.select(columns).iter_rows():
+        identity = evse, epoch, sequence
+        if identity in taken:
+            yield f"packets: a second reading of {identity}; expected one"
+        # Another content of a meter's record speaks against the reading up to the next record too.
+        taken.setdefault(identity, set()).add(digest)
     for one in pack.conflicts:
         identity = one.evse_id, one.stream_epoch, one.sequence
-        if taken.get(identity) in (None, one.digest) or (identity, one.digest) not in others:
+        if taken.get(identity) in (None, {one.digest}) or (identity, one.digest) not in others:
             yield f"conflict of {identity}: two signed contents are not both in the pack"
+
+
+def _speaks_of(verdict: Verdict) -> set[_Identity]:
+    """The readings that a packet makes, or that its record has a part in."""
+    record = standing_record(verdict)
+    if record is None or verdict.record is None:
+        return {(one.evse_id, one.stream_epoch, one.sequence) for one in verdict.contents}
+    first = record.number * ocmf.READINGS_PER_RECORD
+    # Up to and including the one that the next record completes.
+    numbers = range(first, first + ocmf.READINGS_PER_RECORD + 1)
+    return {(record.evse_id, record.stream_epoch, number) for number in numbers}
 
 
 def _documents(pack: Pack) -> Iterator[str]:

@@ -5,14 +5,15 @@ time are looked at, because they are the key it is stored under.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
 from settlement import packets, units
-from settlement.packets import Identity, UnreadablePacketError
+from settlement.packets import Envelope, Identity, UnreadablePacketError, ocmf
 
 LATE_MAX: Final = timedelta(days=400)
 """A charger that was offline for more than a year and a season is a matter for people."""
@@ -67,7 +68,8 @@ class Outcome:
     Attributes:
         fate: see ``Fate``.
         digest: SHA-256 of the signed bytes, or None where they cannot be told.
-        identity: whose packet it claims to be, or None where it cannot be told.
+        identity: whose packet it claims to be, and for a record that names no EVSE under which id it
+            is filed; None where it cannot be told.
         detail: for what stands in packet_aside, now (ASIDE) or from before (DUPLICATE), "kind: what
             was wrong"; the kinds are ``ASIDE_KINDS``. Else empty.
     """
@@ -103,11 +105,13 @@ class Candidate:
 
     Attributes:
         index: of that arrival.
+        step: by how much the sequence of its stream rises from packet to packet.
         others: indexes of further arrivals with the same key, with the same bytes or not.
     """
 
     key: Key
     index: int
+    step: int
     others: list[int] = field(default_factory=list)
 
 
@@ -144,8 +148,16 @@ def set_aside(arrival: Arrival, why: str, detail: str, identity: Identity | None
     )
 
 
-def sort_out(arrivals: Sequence[Arrival]) -> Sorted:
+Bringers = AbstractSet[tuple[str, str]]
+"""(EVSE, client): whose packets may come on another topic than their EVSE's."""
+
+
+def sort_out(arrivals: Sequence[Arrival], *, bringers: Bringers = frozenset()) -> Sorted:
     """Identify every arrival and gather those of one key.
+
+    Args:
+        arrivals: see ``Arrival``.
+        bringers: of those that ``strangers`` named, who is enrolled to bring them.
 
     Raises:
         ValueError: a ``received_at`` without time zone.
@@ -163,26 +175,58 @@ def sort_out(arrivals: Sequence[Arrival]) -> Sorted:
         except UnreadablePacketError as error:
             batch.asides[index] = set_aside(arrival, "unreadable", str(error), None)
             continue
+        named = bool(identity.evse_id)
+        if not named:
+            identity = replace(identity, evse_id=_filed_under(arrival, identity))
         batch.identities[index] = identity
         batch.digests[index] = envelope.digest
-        fault = _fault(arrival, identity)
+        stranger = named and arrival.topic_evse_id not in (None, identity.evse_id)
+        if stranger and (identity.evse_id, arrival.topic_evse_id) in bringers:
+            stranger = False
+        fault = _fault(arrival, identity, stranger=stranger)
         if fault is not None:
             batch.asides[index] = set_aside(arrival, *fault, identity)
             continue
         key = (identity.evse_id, identity.signed_at, envelope.digest)
         first = by_key.get(key)
         if first is None:
-            by_key[key] = Candidate(key, index)
+            by_key[key] = Candidate(key, index, _step_of(envelope))
         else:
             first.others.append(index)
     batch.candidates.extend(by_key[key] for key in sorted(by_key))
     return batch
 
 
-def _fault(arrival: Arrival, identity: Identity) -> tuple[str, str] | None:
+def _step_of(envelope: Envelope) -> int:
+    """By how much a stream's sequence rises: a meter's record leaves room for its readings."""
+    return ocmf.READINGS_PER_RECORD if envelope.format == ocmf.NAME else 1
+
+
+def _filed_under(arrival: Arrival, identity: Identity) -> str:
+    """Where a meter's record stands that names no EVSE: who brought it, else its meter.
+
+    So nobody can keep a record from its true place by bringing a copy first. Whether the one who
+    brought it may, the judge decides.
+    """
+    topic = storable(arrival.topic_evse_id or "", TOPIC_MAX_CHARS)
+    return topic or "meter:" + storable(identity.meter_id, units.ID_MAX_CHARS)
+
+
+def strangers(batch: Sorted) -> Bringers:
+    """EVSE and client of what was set aside because it came on another topic."""
+    return {
+        (identity.evse_id, topic)
+        for index, aside in batch.asides.items()
+        if aside.why == "wrong_topic"
+        and (identity := batch.identities[index]) is not None
+        and (topic := aside.arrival.topic_evse_id)
+    }
+
+
+def _fault(arrival: Arrival, identity: Identity, *, stranger: bool) -> tuple[str, str] | None:
     """Why a readable packet cannot stand in raw_packet: (kind, detail)."""
-    if arrival.topic_evse_id is not None and arrival.topic_evse_id != identity.evse_id:
-        topic = storable(arrival.topic_evse_id, TOPIC_MAX_CHARS)
+    if stranger:
+        topic = storable(arrival.topic_evse_id or "", TOPIC_MAX_CHARS)
         return (
             "wrong_topic",
             f"topic of {topic!r}; expected that of the packet's own EVSE {identity.evse_id!r}",

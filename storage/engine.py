@@ -50,12 +50,14 @@ class Role(StrEnum):
     """Judges, settles and books; reads everything."""
     POSTER = "v2g_poster"
     """Sends postings and stores receipts."""
+    REGISTRY = "v2g_registry"
+    """Invites, enrols, rotates and revokes keys; nothing else."""
     READ = "v2g_read"
     """Reads everything, writes nothing."""
 
 
-WRITERS: Final = frozenset({Role.INGEST, Role.SETTLE, Role.POSTER})
-LOGIN_ROLES: Final = (Role.INGEST, Role.SETTLE, Role.POSTER, Role.READ)
+WRITERS: Final = frozenset({Role.INGEST, Role.SETTLE, Role.POSTER, Role.REGISTRY})
+LOGIN_ROLES: Final = (Role.INGEST, Role.SETTLE, Role.POSTER, Role.REGISTRY, Role.READ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ StorageError
 ├── DatabaseUnavailableError   not reachable, or it refused for a reason that is not the data
 ├── UnusableAddressError       the database's address cannot be read
 ├── UnsafeDatabaseError        its settings allow a committed transaction to be lost
+├── CacheUnavailableError      the cache of vehicle states does not answer, or not in our words
+├── UnusableCacheAddressError  the cache's address cannot be used
 └── InsecureSecretError        a file does not keep its secret, or holds none
 """
 
@@ -58,6 +60,32 @@ class UnsafeDatabaseError(StorageError):
             "ALTER ROLE … SET and ALTER DATABASE … SET) and connect again"
         )
         self.settings = dict(settings)
+
+
+class CacheUnavailableError(StorageError, ConnectionError):
+    """The cache of vehicle states is not there. Nothing is lost: it holds nothing that counts.
+
+    Attributes:
+        place: where it should be.
+        found: what it, or the network, said.
+    """
+
+    def __init__(self, place: str, found: str) -> None:
+        super().__init__(
+            f"{place}: {found}; no packet and no money is affected, start it or unset V2G_REDIS_URL"
+        )
+        self.place = place
+        self.found = found
+
+
+class UnusableCacheAddressError(StorageError, ValueError):
+    """V2G_REDIS_URL names no place that may be used. It may hold a password: it is not quoted."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"V2G_REDIS_URL: {found}; expected rediss://[user@]host[:port][/db], redis:// on this"
+            " machine's loopback, or unix:///path"
+        )
 
 
 class InsecureSecretError(StorageError):

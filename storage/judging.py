@@ -1,32 +1,38 @@
-"""Judging's two ends: which landed batches are not judged yet, and what their packets turned out to be.
+"""Judging's two ends: which landed batches are not judged yet, and what their packets turned out to be."""
 
-The unique identity (EVSE, epoch, sequence) is decided here, by a primary key that never expires:
-the first content takes it, the same content again is a duplicate, another content is a conflict.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 
+from settlement import units
 from settlement.reasons import PacketReason
-from settlement.schemas import QUARANTINED, READING
-from settlement.verdicts import LandedPacket, Verdict, quarantine_row, reading_row
-from storage import fence, partitions
+from settlement.schemas import QUARANTINED
+from settlement.verdicts import LandedPacket, Verdict
+from storage import fence, identities, partitions
 from storage.engine import Connection
 
 _LOCK: Final = 0x7632_675F_6A75
 """Advisory lock of the judge: one at a time, so that batches are judged in their order."""
 
 
+RAW_TOPIC: Final[LiteralString] = """
+    case when source = 'mqtt' and evse_id not like 'meter:%%' then evse_id end"""
+"""Of a row of raw_packet, the id in the topic on which it came: over MQTT the one under which it stands
+there, for what came on another was set aside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """How many packets became readings, and how many were quarantined, by reason."""
+    """How many readings there are now, how many packets were quarantined, by reason, and how many are
+    records of meters, which may give several readings or, for now, none.
+    """
 
     readings: int
     quarantined: Mapping[PacketReason, int]
+    records: int
 
 
 def lock(conn: Connection) -> bool:
@@ -38,9 +44,18 @@ def lock(conn: Connection) -> bool:
 
 def prepare(conn: Connection, verdicts: Sequence[Verdict]) -> None:
     """Create the partitions that the readings to come need, and commit them."""
-    times = [v.content.started_at for v in verdicts if v.content is not None and v.reason is None]
-    partitions.ensure(conn, "reading", times)
+    partitions.ensure(conn, "reading", _starts(verdicts))
     conn.commit()
+
+
+def _starts(verdicts: Iterable[Verdict]) -> Iterator[datetime]:
+    """When readings may start. One that joins two records starts up to an hour from a point of either."""
+    for verdict in verdicts:
+        if verdict.reason is None:
+            yield from (content.started_at for content in verdict.contents)
+            if verdict.record is not None:
+                first, last = verdict.record.points[0].at, verdict.record.points[-1].at
+                yield from (first - units.INTERVAL_MAX, last)
 
 
 def next_batches(conn: Connection, *, packets: int) -> list[int]:
@@ -63,12 +78,12 @@ def next_batches(conn: Connection, *, packets: int) -> list[int]:
 def fetch(conn: Connection, batches: Sequence[int]) -> list[LandedPacket]:
     """The packets of these batches, raw and set aside, in the order of their receipt."""
     rows = conn.execute(
-        """
+        f"""
         with span as (
             select min(first_signed_at) as first, max(last_signed_at) as last
             from landing_batch where batch_id = any(%(batches)s)
         )
-        select packet, received_at, batch_id, null as topic_evse_id from raw_packet
+        select packet, received_at, batch_id, {RAW_TOPIC} as topic_evse_id from raw_packet
         where batch_id = any(%(batches)s)
           and signed_at between (select first from span) and (select last from span)
         union all
@@ -92,122 +107,29 @@ def record(
     (``storage.fence``).
     """
     now = fence.writing(conn, now)
-    _stage(conn, verdicts)
-    readings = _take_identities(conn, now)
+    written = identities.write(conn, verdicts, now)
     conn.execute(
         sql.SQL(
             "insert into quarantine ({columns})"
             " select {columns} from staged_quarantine on conflict do nothing"
-        ).format(columns=_names(QUARANTINED.schema.names()))
+        ).format(columns=identities.names_of(QUARANTINED.schema.names()))
     )
     conn.execute(
         """
         insert into judged_batch (batch_id, judged_at, readings, quarantined)
-        select batch, %(now)s,
-               (select count(*) from staged_reading where batch_id = batch and fate = 'reading'),
-               (select count(*) from staged_quarantine where batch_id = batch)
-        from unnest(%(batches)s::bigint[]) as batch
+        select batch, %(now)s, readings,
+               (select count(distinct packet_digest) from staged_quarantine where batch_id = batch)
+        from unnest(%(batches)s::bigint[], %(readings)s::bigint[]) as judged (batch, readings)
         """,
-        {"now": now, "batches": list(batches)},
+        {
+            "now": now,
+            "batches": list(batches),
+            "readings": [written.by_batch.get(batch, 0) for batch in batches],
+        },
     )
     counted = conn.execute(
-        "select reason, count(*) from staged_quarantine group by reason"
+        "select reason, count(distinct packet_digest) from staged_quarantine group by reason"
     ).fetchall()
-    conn.execute("drop table staged_reading, staged_quarantine")
-    return Recorded(readings, {PacketReason(reason): count for reason, count in sorted(counted)})
-
-
-def _stage(conn: Connection, verdicts: Sequence[Verdict]) -> None:
-    conn.execute("create temporary table staged_quarantine (like quarantine) on commit drop")
-    conn.execute("create temporary table staged_reading (like reading) on commit drop")
-    conn.execute(
-        "alter table staged_reading drop judged_at, add batch_id bigint, add packet_digest bytea,"
-        " add fate text, add place bigint generated always as identity"
-    )
-    columns = READING.schema.names()
-    with conn.cursor() as cursor:
-        with cursor.copy(_copy("staged_reading", [*columns, "batch_id", "packet_digest"])) as copy:
-            for verdict in verdicts:
-                if verdict.reason is None:
-                    row = reading_row(verdict)
-                    copy.write_row(
-                        [*(row[c] for c in columns), verdict.landed.batch_id, verdict.packet_digest]
-                    )
-        with cursor.copy(_copy("staged_quarantine", QUARANTINED.schema.names())) as copy:
-            for verdict in verdicts:
-                if verdict.reason is not None:
-                    row = quarantine_row(verdict)
-                    copy.write_row([row[c] for c in QUARANTINED.schema.names()])
-
-
-def _copy(table: str, columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL("copy {} ({}) from stdin").format(sql.Identifier(table), _names(columns))
-
-
-def _names(columns: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
-
-
-def _take_identities(conn: Connection, now: datetime) -> int:
-    """Decide each staged reading's fate; returns how many readings were written."""
-    conn.execute(
-        """
-        with candidate as (
-            select distinct on (evse_id, stream_epoch, sequence) * from staged_reading
-            order by evse_id, stream_epoch, sequence, received_at, digest, place
-        ), taken as (
-            insert into packet_identity (evse_id, stream_epoch, sequence, digest, started_at)
-            select evse_id, stream_epoch, sequence, digest, started_at from candidate
-            order by evse_id, stream_epoch, sequence
-            on conflict do nothing returning evse_id, stream_epoch, sequence
-        )
-        update staged_reading set fate = 'reading'
-        from candidate join taken using (evse_id, stream_epoch, sequence)
-        where staged_reading.place = candidate.place
-        """
-    )
-    conn.execute(
-        """
-        update staged_reading set fate = case
-            when packet_identity.digest = staged_reading.digest then 'DUPLICATE_CONTENT'
-            else 'CONFLICTING_CONTENT' end
-        from packet_identity
-        where fate is null
-          and packet_identity.evse_id = staged_reading.evse_id
-          and packet_identity.stream_epoch = staged_reading.stream_epoch
-          and packet_identity.sequence = staged_reading.sequence
-        """
-    )
-    conn.execute(
-        """
-        insert into packet_conflict (evse_id, stream_epoch, sequence, digest, found_at)
-        select distinct evse_id, stream_epoch, sequence, digest, %s::timestamptz from staged_reading
-        where fate = 'CONFLICTING_CONTENT' on conflict do nothing
-        """,
-        [now],
-    )
-    conn.execute(
-        """
-        insert into staged_quarantine
-            (packet_digest, reason, detail, evse_id, vehicle_id, started_at, ended_at,
-             claimed_export_milliwh, key_id, received_at, batch_id)
-        select packet_digest, fate,
-               format('identity (%%s, %%s, %%s) stands already', evse_id, stream_epoch, sequence),
-               evse_id, vehicle_id, started_at, ended_at, export_end_milliwh - export_start_milliwh,
-               key_id, received_at, batch_id
-        from staged_reading where fate <> 'reading'
-        """
-    )
-    written = conn.execute(
-        sql.SQL(
-            """
-            with written as (
-                insert into reading ({columns}, judged_at)
-                select {columns}, {now} from staged_reading where fate = 'reading'
-                order by evse_id, started_at returning 1
-            ) select count(*) from written
-            """
-        ).format(columns=_names(READING.schema.names()), now=sql.Literal(now))
-    ).fetchone()
-    assert written is not None
-    return int(written[0])
+    identities.clear(conn)
+    quarantined = {PacketReason(reason): count for reason, count in sorted(counted)}
+    return Recorded(written.readings, quarantined, written.records)

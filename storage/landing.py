@@ -19,11 +19,21 @@ from typing import Final, TypeVar
 from adbc_driver_postgresql import dbapi
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
-from storage.arrivals import Arrival, Fate, Landed, Outcome, Sorted, set_aside, sort_out
+from storage.arrivals import (
+    Arrival,
+    Fate,
+    Landed,
+    Outcome,
+    Sorted,
+    set_aside,
+    sort_out,
+    strangers,
+)
 from storage.engine import Role, adbc_connect
 from storage.errors import DatabaseUnavailableError, StorageError
 from storage.landing_steps import (
     ensure_partitions,
+    find_bringers,
     find_conflicts,
     insert_directly,
     insert_staged,
@@ -106,6 +116,10 @@ class Lander:
             return Landed(None, [])
         batch = sort_out(arrivals)
         try:
+            if met := strangers(batch):
+                # Where a client speaks for several EVSE; nobody else pays for the question.
+                bringers = self._run(lambda cursor: find_bringers(cursor, met))
+                batch = sort_out(arrivals, bringers=bringers)
             self._run(lambda cursor: ensure_partitions(cursor, batch))
             with suppress(_RefusedError):
                 return self._transaction(lambda cursor: store(cursor, batch, insert_directly))

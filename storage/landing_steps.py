@@ -13,6 +13,7 @@ from storage import partitions
 from storage.arrivals import (
     TOPIC_MAX_CHARS,
     Aside,
+    Bringers,
     Candidate,
     Fate,
     Landed,
@@ -29,9 +30,10 @@ with the packet that stands under it."""
 _STAGE: Final = (
     "create temporary table if not exists landing_stage "
     "(ordinal bigint, evse_id text, signed_at timestamptz, digest bytea, packet bytea, "
-    "received_at timestamptz, source text, batch_id bigint) on commit delete rows"
+    "received_at timestamptz, source text, batch_id bigint, stream_epoch bigint, sequence bigint, "
+    "sequence_step bigint) on commit delete rows"
 )
-_COLUMNS: Final = "evse_id, signed_at, digest, packet, received_at, source, batch_id"
+_COLUMNS: Final = ", ".join(schemas.RAW_PACKET.schema.names())
 _INSERT_STAGED: Final = f"""
     with inserted as (
         insert into public.raw_packet ({_COLUMNS})
@@ -82,6 +84,12 @@ _CONFLICTS: Final = """
     where i.digest <> o.digest
 """
 
+_BRINGERS: Final = """
+    select distinct m.evse_id, m.client
+    from unnest($1::text[], $2::text[]) m (evse_id, client)
+    join public.device_key k on k.evse_id = m.evse_id and k.client_id = m.client
+"""
+
 _NUMBER, _TEXT, _BYTES, _TIME = pl.Int64(), pl.String(), pl.Binary(), pl.Datetime("us", "UTC")
 
 
@@ -107,6 +115,20 @@ def ensure_partitions(cursor: dbapi.Cursor, batch: Sorted) -> None:
         cursor.execute(
             partitions.ENSURE, _parameters((_TEXT, "raw_packet"), (_TIME, first), (_TIME, last))
         )
+
+
+def find_bringers(cursor: dbapi.Cursor, met: Bringers) -> Bringers:
+    """Which of these (EVSE, client) a key is enrolled for; which key signed, the judge looks at."""
+    # PostgreSQL cannot hold every text that a topic can be; what it cannot hold is enrolled nowhere.
+    asked = [pair for pair in sorted(met) if all(storable(one, len(one)) == one for one in pair)]
+    cursor.execute(
+        _BRINGERS,
+        _parameters(
+            _list(_TEXT, [evse_id for evse_id, _ in asked]),
+            _list(_TEXT, [client for _, client in asked]),
+        ),
+    )
+    return {(evse_id, client) for evse_id, client in cursor.fetchall()}
 
 
 def insert_directly(
@@ -151,6 +173,7 @@ def insert_staged(
 
 def _frame(batch: Sorted, rows: Sequence[Candidate], batch_id: int) -> pl.DataFrame:
     arrivals = [batch.arrivals[row.index] for row in rows]
+    identities = [batch.identities[row.index] for row in rows]
     return pl.DataFrame(
         {
             "evse_id": [row.key[0] for row in rows],
@@ -160,6 +183,10 @@ def _frame(batch: Sorted, rows: Sequence[Candidate], batch_id: int) -> pl.DataFr
             "received_at": [arrival.received_at for arrival in arrivals],
             "source": [storable(arrival.source, TOPIC_MAX_CHARS) for arrival in arrivals],
             "batch_id": [batch_id] * len(rows),
+            # A candidate has an identity; None only tells the type checker.
+            "stream_epoch": [one.stream_epoch if one else None for one in identities],
+            "sequence": [one.sequence if one else None for one in identities],
+            "sequence_step": [row.step for row in rows],
         },
         schema=schemas.RAW_PACKET.schema,
     )

@@ -20,6 +20,7 @@ from settlement import units
 from settlement.periods import Period
 from settlement.reasons import SIGNED, PacketReason
 from settlement.schemas import READING
+from storage.quarantine import RELEASED
 
 _QUALITY_NAMESPACE: Final = UUID("7c0c1e3e-9f0b-5c5e-8a43-0b7a3c2d6f51")
 
@@ -58,7 +59,8 @@ def readings_query(period: Period, *, smallest_base_milliwh: int) -> str:
     ``export_milliwh``      what the export register went by, mWh
     ``import_milliwh``      what the import register went by, mWh
     ``disagreement_ppm``    difference between registers and powers (the trapezoid), as part of the
-                            larger of the two, which counts at least ``smallest_base_milliwh``
+                            larger of the two, which counts at least ``smallest_base_milliwh``;
+                            null where no powers are stated
     ``overlapping``         1 where an earlier one of the EVSE ends after this one starts, else 0
 
     Args:
@@ -118,14 +120,21 @@ def packets_query(period: Period) -> str:
         sql.SQL("""
 select 0 as quarantined, 1 as signed from reading where started_at >= {started_at} and started_at < {ended_at}
 union all
-select 1 as quarantined, (reason = any({signed}))::int as signed from quarantine
-where coalesce(started_at, received_at) >= {started_at}
-    and coalesce(started_at, received_at) < {ended_at}
-    and reason <> {duplicate}""")
+select 1 as quarantined, (reason = any({signed}))::int as signed from (
+    select started_at, received_at, coalesce(latest.outcome, reason) as reason from quarantine
+    left join lateral (
+        select outcome from quarantine_retry
+        where quarantine_retry.packet_digest = quarantine.packet_digest
+        order by outcome in ('READING', 'RECORD') desc, retry desc limit 1
+    ) as latest on true
+    where coalesce(started_at, received_at) >= {started_at}
+        and coalesce(started_at, received_at) < {ended_at}
+) as judged
+where reason <> all({left_out})""")
         .format(
             started_at=sql.Literal(period.started_at),
             ended_at=sql.Literal(period.ended_at),
-            duplicate=sql.Literal(PacketReason.DUPLICATE_CONTENT.value),
+            left_out=sql.Literal([PacketReason.DUPLICATE_CONTENT.value, *RELEASED]),
             signed=sql.Literal(sorted(reason.value for reason in SIGNED)),
         )
         .as_string()

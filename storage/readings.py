@@ -149,18 +149,27 @@ def _before(
 
 
 def load_claims(conn: Connection, period: Period, *, known_at: datetime) -> pl.DataFrame:
-    """What quarantined packets of a period claim, as known by then: reason, vehicle_id, evse_id,
-    started_at, ended_at, energy_milliwh (null where it cannot be read). Claims without a time are
-    counted by receipt.
+    """What quarantined packets of a period claim, and what lies between two records of a meter and can
+    be no reading, as known by then: reason, vehicle_id, evse_id, started_at, ended_at, energy_milliwh
+    (null where it cannot be read). Claims without a time are counted by receipt. A packet that a retry
+    has released by then claims no more; of one that was judged again the latest reason counts.
     """
     moment = pl.Datetime("us", "UTC")
     rows = conn.execute(
         """
-        select reason, vehicle_id, evse_id, started_at, ended_at, claimed_export_milliwh
+        select coalesce(latest.outcome, reason), vehicle_id, evse_id, started_at, ended_at,
+               claimed_export_milliwh
         from quarantine join judged_batch using (batch_id)
+        left join lateral (
+            select outcome from quarantine_retry
+            where quarantine_retry.packet_digest = quarantine.packet_digest
+              and retried_at <= %(known_at)s
+            order by outcome in ('READING', 'RECORD') desc, retry desc limit 1
+        ) as latest on true
         where coalesce(ended_at, received_at) > %(started_at)s
           and coalesce(started_at, received_at) < %(ended_at)s
           and judged_at <= %(known_at)s
+          and (latest.outcome is null or latest.outcome not in ('READING', 'RECORD'))
           -- This is what the index is on, and true of all that the lines above let through.
           and tstzrange(
                 least(coalesce(started_at, received_at), coalesce(ended_at, received_at)),
@@ -174,6 +183,7 @@ def load_claims(conn: Connection, period: Period, *, known_at: datetime) -> pl.D
             "known_at": known_at,
         },
     ).fetchall()
+    rows += _refused_between(conn, period, known_at)
     return pl.DataFrame(
         rows,
         schema={
@@ -186,3 +196,17 @@ def load_claims(conn: Connection, period: Period, *, known_at: datetime) -> pl.D
         },
         orient="row",
     )
+
+
+def _refused_between(
+    conn: Connection, period: Period, known_at: datetime
+) -> list[tuple[object, ...]]:
+    return conn.execute(
+        """
+        select reason, vehicle_id, evse_id, started_at, ended_at, claimed_export_milliwh
+        from refused_interval
+        where started_at < %(until)s and ended_at > %(since)s and judged_at <= %(known_at)s
+        order by meter_id, context, number
+        """,
+        {"since": period.started_at, "until": period.ended_at, "known_at": known_at},
+    ).fetchall()

@@ -1,4 +1,4 @@
-"""Who may sign, who is enrolled, and under which tariffs: device keys, contracts, programs.
+"""Who is enrolled, and under which tariffs: contracts and programs.
 
 StorageError
 └── UnusableContractError   a contract that nothing can be paid by
@@ -10,14 +10,12 @@ from datetime import datetime
 from typing import Final
 
 import polars as pl
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from settlement import programs, units
 from settlement.booking import Share, ShareError, allocate
 from settlement.programs import Program
 from settlement.schemas import CONTRACT
-from settlement.signatures import DeviceKey
 from storage import versions
 from storage.engine import Connection
 from storage.errors import StorageError
@@ -96,43 +94,6 @@ class Contract:
         except ShareError as error:
             raise UnusableContractError(self.contract_id, error.found, error.expected) from error
         object.__setattr__(self, "shares", shares)
-
-
-def enrol_keys(conn: Connection, keys: Iterable[DeviceKey], *, now: datetime) -> int:
-    """Enrol device keys; a key that is enrolled already stays as it is.
-
-    Returns:
-        How many are new.
-
-    Raises:
-        UnusableKeyError: a key is not an EC key on secp256r1. None is enrolled then.
-    """
-    rows = []
-    for key in keys:
-        key.verifier  # noqa: B018 - raises UnusableKeyError for a key that could never verify
-        rows.append({**asdict(key), "enrolled_at": now})
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            """
-            insert into device_key
-                (key_id, evse_id, algorithm, public_key, valid_from, valid_to, revoked_at, enrolled_at)
-            values
-                (%(key_id)s, %(evse_id)s, %(algorithm)s, %(public_key)s, %(valid_from)s, %(valid_to)s,
-                 %(revoked_at)s, %(enrolled_at)s)
-            on conflict do nothing
-            """,
-            rows,
-        )
-        return max(cursor.rowcount, 0)
-
-
-def load_keys(conn: Connection) -> dict[str, DeviceKey]:
-    """All enrolled keys by key id, revoked and expired ones too: they have reasons of their own."""
-    with conn.cursor(row_factory=class_row(DeviceKey)) as cursor:
-        cursor.execute(
-            "select key_id, evse_id, public_key, valid_from, valid_to, revoked_at, algorithm from device_key"
-        )
-        return {key.key_id: key for key in cursor}
 
 
 def put_contracts(conn: Connection, contracts: Iterable[Contract], *, now: datetime) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from settlement.periods import Period
+from storage import quarantine
 from storage.engine import Connection
 
 
@@ -34,8 +35,8 @@ def readings(conn: Connection) -> int:
 
 
 def quarantined(conn: Connection) -> dict[str, int]:
-    """Quarantined packets by reason."""
-    return _pairs(conn, "select reason, count(*) from quarantine group by reason order by reason")
+    """Packets that are quarantined, by reason of the latest judgement."""
+    return quarantine.counted(conn, quarantine.Selection())
 
 
 def paid_by_event(conn: Connection) -> dict[tuple[str, str], int]:

@@ -7,20 +7,20 @@ from typing import Final
 
 from storage.errors import InsecureSecretError
 
-__all__ = ["SECRET_MAX_BYTES", "InsecureSecretError", "read_secret"]
+__all__ = ["SECRET_MAX_BYTES", "InsecureSecretError", "read_private", "read_secret"]
 
 SECRET_MAX_BYTES: Final = 4096
 
 
-def read_secret(path: Path) -> str:
-    """The secret in a file, without surrounding white space.
+def read_private(path: Path, *, bytes_max: int) -> bytes:
+    """What a file holds that nobody else may read.
 
     The file is opened once and judged by its descriptor, so that nobody can exchange it between
     the look and the reading; a symbolic link in its last step is not followed.
 
     Raises:
         InsecureSecretError: missing, not a regular file, another owner's, open to group or others,
-            empty, longer than ``SECRET_MAX_BYTES``, or not printable ASCII on one line.
+            or longer than ``bytes_max``.
     """
     try:
         # O_NONBLOCK: opening a FIFO without a writer must not wait for ever.
@@ -49,14 +49,23 @@ def read_secret(path: Path) -> str:
                 f"mode {stat.S_IMODE(status.st_mode):04o}, open to others",
                 f"run: chmod 600 '{path}'",
             )
-        content = os.read(descriptor, SECRET_MAX_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(bytes_max + 1)
     finally:
         os.close(descriptor)
-    if len(content) > SECRET_MAX_BYTES:
-        raise InsecureSecretError(
-            path, f"more than {SECRET_MAX_BYTES} bytes", "it must hold the secret alone"
-        )
-    secret = content.strip()
+    if len(content) > bytes_max:
+        raise InsecureSecretError(path, f"more than {bytes_max} bytes", "it must hold this alone")
+    return content
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file, without surrounding white space; see ``read_private``.
+
+    Raises:
+        InsecureSecretError: also where the file is empty, longer than ``SECRET_MAX_BYTES``, or not
+            one line of printable ASCII.
+    """
+    secret = read_private(path, bytes_max=SECRET_MAX_BYTES).strip()
     if not secret:
         raise InsecureSecretError(path, "empty", "write the secret into it")
     # A line break or a NUL would end a header or a password early; the message must not show bytes.

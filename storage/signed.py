@@ -1,8 +1,7 @@
 """The signed evidence of some vehicles: their readings as a run knew them, the packets these come from,
-conflicting ones, the keys that vouch for them, and the programs and events as they were stated.
+conflicting ones, and the keys that vouch for them.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -15,19 +14,15 @@ from settlement import packets as formats
 from settlement import units
 from settlement.packets import UnreadablePacketError
 from settlement.periods import Period
-from settlement.schemas import READING, TEMPERATURE
+from settlement.schemas import READING
 from settlement.signatures import DeviceKey
-from settlement.timeline import Window
 from statements.pack import (
-    TEMPERATURE_SCHEMA,
     TIME,
     Conflict,
     EnrolledKey,
-    EventVersion,
-    ProgramVersion,
     SignedPacket,
 )
-from storage import frames
+from storage import frames, signed_records
 from storage.engine import Connection
 from storage.evidence import TooMuchError
 
@@ -124,15 +119,15 @@ class Recorder:
 
 
 def packets(conn: Connection, recorded: Recorder) -> list[SignedPacket]:
-    """The packets of the readings that were recorded, in the order of their identities.
+    """The packets of the readings that were recorded, in the order of their identities; then those of
+    the meters' records that readings rest on.
 
     A packet that came late, or beside a false one with the same content, was set aside as it landed
     and is found there.
     """
-    wanted = {
-        (row["digest"], row["received_at"]): (identity, row)
-        for identity, row in recorded.readings.items()
-    }
+    of_records, explained = signed_records.packets(conn, recorded.readings)
+    own = {one: row for one, row in recorded.readings.items() if one not in explained}
+    wanted = {(row["digest"], row["received_at"]): (identity, row) for identity, row in own.items()}
     found: dict[Identity, SignedPacket] = {}
 
     def keep(packet: bytes, digest: bytes, received_at: datetime, topic: str | None) -> None:
@@ -141,15 +136,15 @@ def packets(conn: Connection, recorded: Recorder) -> list[SignedPacket]:
             identity, row = match
             found[identity] = SignedPacket(packet, digest, received_at, row["judged_at"], topic)
 
-    for piece in _pieces(recorded.readings.items()):
+    for piece in _pieces(own.items()):
         for packet, digest, received_at in _raw(conn, piece):
             keep(packet, digest, received_at, None)
-    missing = sorted({identity[0] for identity in recorded.readings if identity not in found})
+    missing = sorted({identity[0] for identity in own if identity not in found})
     for packet, received_at, topic in _aside(conn, missing):
         signed_bytes = _digest(packet)
         if signed_bytes is not None:
             keep(packet, signed_bytes, received_at, topic)
-    return [found[identity] for identity in sorted(found)]
+    return [*(found[identity] for identity in sorted(found)), *of_records]
 
 
 def _pieces(items: Iterable[T]) -> Iterator[list[T]]:
@@ -195,25 +190,33 @@ def _aside(conn: Connection, evses: Sequence[str]) -> Iterator[tuple[bytes, date
 def conflicts(
     conn: Connection, recorded: Recorder, *, known_at: datetime
 ) -> tuple[list[Conflict], list[SignedPacket]]:
-    """Further contents of the identities that were recorded, and the packets that show them."""
+    """Further contents of the identities that were recorded, and the packets that show them, each once."""
     found: dict[Conflict, SignedPacket | None] = {}
+    filed = signed_records.filed_under(conn, {epoch for _, epoch, _ in recorded.readings})
     for piece in _pieces(recorded.readings):
+        # What stands under an id of a meter's stream, beside that of the EVSE.
+        places = [
+            (place, name)
+            for place, (evse, epoch, _) in enumerate(piece)
+            for name in sorted({evse} | filed.get(epoch, set()))
+        ]
         rows = conn.execute(
             """
-            select c.evse_id, c.stream_epoch, c.sequence, c.digest, c.found_at, r.packet,
+            select distinct c.evse_id, c.stream_epoch, c.sequence, c.digest, c.found_at, r.packet,
                    r.received_at
-            from unnest(%(evses)s::text[], %(epochs)s::bigint[], %(sequences)s::bigint[])
-                 as wanted (evse_id, stream_epoch, sequence)
+            from unnest(%(evses)s::text[], %(epochs)s::bigint[], %(sequences)s::bigint[], %(filed)s::text[])
+                 as wanted (evse_id, stream_epoch, sequence, filed)
                  join packet_conflict c using (evse_id, stream_epoch, sequence)
                  left join quarantine q on q.reason = 'CONFLICTING_CONTENT' and q.evse_id = c.evse_id
                  left join raw_packet r
-                     on r.evse_id = c.evse_id and r.signed_at = q.ended_at and r.digest = c.digest
+                     on r.evse_id = wanted.filed and r.signed_at = q.ended_at and r.digest = c.digest
             where c.found_at <= %(known_at)s order by 1, 2, 3, 4
             """,
             {
-                "evses": [one[0] for one in piece],
-                "epochs": [one[1] for one in piece],
-                "sequences": [one[2] for one in piece],
+                "evses": [piece[place][0] for place, _ in places],
+                "epochs": [piece[place][1] for place, _ in places],
+                "sequences": [piece[place][2] for place, _ in places],
+                "filed": [name for _, name in places],
                 "known_at": known_at,
             },
         ).fetchall()
@@ -223,12 +226,20 @@ def conflicts(
                 found[one] = SignedPacket(packet, one.digest, received_at, None)
             else:
                 found.setdefault(one, None)
-    missing = {one.digest: one for one, packet in found.items() if packet is None}
-    for packet, received_at, topic in _aside(conn, sorted({c.evse_id for c in missing.values()})):
+    missing: dict[bytes, list[Conflict]] = {}
+    for one, shown in found.items():
+        if shown is None:
+            missing.setdefault(one.digest, []).append(one)
+    names = {one.evse_id for of in missing.values() for one in of}
+    names |= {
+        name for of in missing.values() for one in of for name in filed.get(one.stream_epoch, ())
+    }
+    for packet, received_at, topic in _aside(conn, sorted(names)):
         digest = _digest(packet)
-        if digest in missing:
-            found[missing[digest]] = SignedPacket(packet, digest, received_at, None, topic)
-    return sorted(found), [packet for one in sorted(found) if (packet := found[one]) is not None]
+        for one in missing.get(digest, ()) if digest is not None else ():
+            found[one] = SignedPacket(packet, one.digest, received_at, None, topic)
+    shown_by = {packet.digest: packet for packet in found.values() if packet is not None}
+    return sorted(found), [shown_by[digest] for digest in sorted(shown_by)]
 
 
 def _digest(packet: bytes) -> bytes | None:
@@ -239,75 +250,25 @@ def _digest(packet: bytes) -> bytes | None:
 
 
 def keys(conn: Connection, packets: Sequence[SignedPacket]) -> list[EnrolledKey]:
-    """The enrolled keys that packets name, by key id."""
-    named = {formats.split(one.packet).key_id for one in packets}
+    """The enrolled keys that packets name, and all those of the meters whose records they are or carry,
+    by key id.
+    """
+    parts = [
+        part
+        for one in packets
+        for envelope in (formats.split(one.packet),)
+        for part in (envelope, *envelope.inner)
+    ]
     rows = conn.execute(
         """
-        select key_id, evse_id, public_key, valid_from, valid_to, revoked_at, algorithm, enrolled_at
-        from device_key where key_id = any(%s) order by key_id
+        select key_id, evse_id, public_key, valid_from, valid_to, revoked_at, algorithm, meter_id,
+               client_id, enrolled_at
+        from device_key
+        where key_id = any(%(named)s) or meter_id <> '' and meter_id = any(%(meters)s) order by key_id
         """,
-        [sorted(named)],
+        {
+            "named": sorted({part.key_id for part in parts if not part.meter_id}),
+            "meters": sorted({part.meter_id for part in parts if part.meter_id}),
+        },
     ).fetchall()
     return [EnrolledKey(DeviceKey(*key), enrolled_at) for *key, enrolled_at in rows]
-
-
-def programs(conn: Connection, *, known_at: datetime) -> list[ProgramVersion]:
-    """All programs known by then, as stated, by name and version."""
-    rows = conn.execute(
-        """
-        select program, version, valid_from, body from program_version
-        where recorded_at <= %s order by program, version
-        """,
-        [known_at],
-    ).fetchall()
-    return [
-        ProgramVersion(program, version, valid_from, _text(body))
-        for program, version, valid_from, body in rows
-    ]
-
-
-def _text(body: object) -> str:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def events(
-    conn: Connection,
-    windows: Sequence[Window],
-    *,
-    known_at: datetime,
-    with_documents: Collection[str],
-) -> list[EventVersion]:
-    """These events, in the versions known by then; the documents of some of them only."""
-    by_id = {window.event_id: window for window in windows}
-    rows = conn.execute(
-        """
-        select distinct on (event_id) event_id, version, status, received_at, digest,
-               case when event_id = any(%(documents)s) then document else ''::bytea end
-        from event_version
-        where event_id = any(%(events)s) and received_at <= %(known_at)s
-        order by event_id, version desc
-        """,
-        {"events": sorted(by_id), "documents": sorted(with_documents), "known_at": known_at},
-    ).fetchall()
-    return [EventVersion(by_id[event], *rest) for event, *rest in rows]
-
-
-def temperatures(
-    conn: Connection, period: Period, *, known_at: datetime, vehicles: Collection[str]
-) -> pl.DataFrame:
-    """Temperatures of vehicles, with when each became known: ``TEMPERATURE_SCHEMA``."""
-    query = sql.SQL(
-        """
-        select {columns}, recorded_at from temperature
-        where measured_at >= %(started_at)s and measured_at < %(ended_at)s
-          and recorded_at <= %(known_at)s and vehicle_id = any(%(vehicles)s)
-        order by vehicle_id, measured_at, evse_id
-        """
-    ).format(columns=sql.SQL(", ").join(map(sql.Identifier, TEMPERATURE.schema.names())))
-    parameters = {
-        "started_at": period.started_at,
-        "ended_at": period.ended_at,
-        "known_at": known_at,
-        "vehicles": sorted(vehicles),
-    }
-    return frames.fetch(conn, query, parameters, TEMPERATURE_SCHEMA)

@@ -4,6 +4,7 @@ Where do I go to…
     …see what a step reads from the environment?                tasks.settings
     …fetch events and prices from the utility?                  tasks.grid
     …judge landed packets?                                      tasks.judge
+    …look into quarantine, and judge it again?                  tasks.quarantine
     …run the quality gate on a period?                          tasks.quality
     …settle a period?                                           tasks.settle
     …see what that computes before it books?                    tasks.computing
@@ -15,6 +16,7 @@ Where do I go to…
     …gather a statement with all its evidence?                  tasks.statement
     …see what other terms would have paid?                      tasks.what_if
     …send postings to the clearinghouse?                        tasks.post
+    …make certificates, keep them, see which still serve?       tasks.certificates and two beside it
     …see timeouts and retries, and how a step looks to Prefect? tasks.prefect_tasks
 
 A step takes its database, clock and clients as arguments, so the command line, the flows and the

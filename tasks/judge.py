@@ -1,16 +1,16 @@
 """Judge: landed packets in, readings and quarantine out, batch by batch, each batch once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from settlement.reasons import PacketReason
-from settlement.verdicts import Policy, judge
+from settlement.verdicts import Policy, Verdict, judge
 from storage import judging
 from storage.engine import Role, connect
-from storage.registry import load_keys
+from storage.keys import load_keys
 
 PACKETS_PER_PASS: Final = 20_000
 """About how many packets are held in memory at once."""
@@ -20,12 +20,20 @@ PASSES_MAX: Final = 10_000
 
 @dataclass(frozen=True)
 class JudgeSummary:
-    """What one call judged. ``busy`` if another judge was at work; it will judge these packets too."""
+    """What one call judged.
+
+    Attributes:
+        packets: each of them is a reading, a record of a meter, or quarantined.
+        readings: those of meters' records among them, of which a packet may give several, or none yet.
+        busy: another judge was at work; it will judge these packets too.
+        records: packets that are records of meters.
+    """
 
     packets: int = 0
     readings: int = 0
     quarantined: dict[PacketReason, int] = field(default_factory=dict)
     busy: bool = False
+    records: int = 0
 
 
 def judge_packets(
@@ -35,6 +43,7 @@ def judge_packets(
     threads: int,
     policy: Policy | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    after_commit: Callable[[Sequence[Verdict]], None] = lambda _: None,
 ) -> JudgeSummary:
     """Judge everything that has landed and is not judged yet.
 
@@ -44,6 +53,7 @@ def judge_packets(
         threads: how many signatures are checked at once.
         policy: clock tolerances; the default ones if None.
         progress: called with the number of packets judged so far.
+        after_commit: called with the verdicts of each pass once they stand; must not raise.
 
     Returns:
         What was judged, over all passes.
@@ -51,7 +61,7 @@ def judge_packets(
     Raises:
         DatabaseUnavailableError: what was committed so far stands; call again.
     """
-    packets = readings = 0
+    packets = readings = records = 0
     quarantined: dict[PacketReason, int] = {}
     with connect(dsn, Role.SETTLE) as conn, ThreadPoolExecutor(threads) as executor:
         if not judging.lock(conn):
@@ -68,9 +78,11 @@ def judge_packets(
             judging.prepare(conn, verdicts)
             recorded = judging.record(conn, batches, verdicts, now=clock())
             conn.commit()
+            after_commit(verdicts)
             packets += len(landed)
             readings += recorded.readings
+            records += recorded.records
             for reason, count in recorded.quarantined.items():
                 quarantined[reason] = quarantined.get(reason, 0) + count
             progress(packets)
-    return JudgeSummary(packets, readings, quarantined)
+    return JudgeSummary(packets, readings, quarantined, records=records)

@@ -22,7 +22,7 @@ from prefect.tasks import exponential_backoff
 
 from settlement.periods import Period
 from storage.transient import is_transient
-from tasks import words
+from tasks import vehicle_state, words
 from tasks.grid import FeedUnavailableError, GridSummary, sync_grid, utility_client
 from tasks.judge import JudgeSummary, judge_packets
 from tasks.post import PostSummary, post_pending
@@ -94,7 +94,12 @@ def step(name: str, *, run_name: str, timeout_s: int) -> Callable[[Callable[P, R
 @step("judge packets", run_name="judge what has landed", timeout_s=3600)
 def judge() -> JudgeSummary:
     settings = Settings()
-    summary = judge_packets(settings.database_url, clock=_now, threads=settings.judge_threads)
+    summary = judge_packets(
+        settings.database_url,
+        clock=_now,
+        threads=settings.judge_threads,
+        after_commit=vehicle_state.keeper(settings.database_url, clock=_now),
+    )
     if summary.busy:
         raise JudgeBusyError
     return summary

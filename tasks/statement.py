@@ -22,7 +22,7 @@ from statements.pack import (
     Run,
     Subject,
 )
-from storage import evidence, signed
+from storage import evidence, signed, stated
 from storage.engine import Connection
 from storage.evidence import Found, FoundRun
 from storage.facts import temperature_reach
@@ -97,7 +97,7 @@ def collect(
         )
         if not with_evidence:
             latest = max(run.known_at for run in pack.runs)
-            return replace(pack, programs=tuple(signed.programs(conn, known_at=latest)))
+            return replace(pack, programs=tuple(stated.programs(conn, known_at=latest)))
         return _with_evidence(conn, pack, progress)
 
 
@@ -246,10 +246,10 @@ def _knowing(conn: Connection, run: Run, recorder: signed.Recorder, pool: _Pool)
         run.period,
         stretch=run.stretch,
     )
-    stated = signed.programs(conn, known_at=known_at)
-    pool.programs |= {(one.program, one.version): one for one in stated}
+    bodies = stated.programs(conn, known_at=known_at)
+    pool.programs |= {(one.program, one.version): one for one in bodies}
     documents = {event for _, event, _ in run.accounts} | _of_seasons(facts)
-    events = signed.events(conn, facts.windows, known_at=known_at, with_documents=documents)
+    events = stated.events(conn, facts.windows, known_at=known_at, with_documents=documents)
     for one in events:
         key = one.window.event_id, one.version
         if one.document or key not in pool.events:
@@ -258,12 +258,12 @@ def _knowing(conn: Connection, run: Run, recorder: signed.Recorder, pool: _Pool)
     needed = temperature_reach(facts.programs, reach)
     if needed is not None:
         pool.temperatures.append(
-            signed.temperatures(conn, needed, known_at=known_at, vehicles=vehicles)
+            stated.temperatures(conn, needed, known_at=known_at, vehicles=vehicles)
         )
     # Whoever shared a charger is looked at too: what their contracts say may explain a register.
     seen = _restricted(facts, vehicles | recorder.vehicles)
     known = Known(
-        programs=tuple((one.program, one.version) for one in stated),
+        programs=tuple((one.program, one.version) for one in bodies),
         events=tuple((one.window.event_id, one.version) for one in events),
         prices=tuple(seen.prices),
         contracts=seen.contracts,

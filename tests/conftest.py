@@ -4,6 +4,7 @@
 ``plain_database``  the same, on plain PostgreSQL only, for tests to which the engine is all the same
 ``postgres``        the server behind ``database``
 ``plain_postgres``  the server behind ``plain_database``
+``tls_broker``      the shipped broker over TLS, with a certificate per client (tests.tls)
 
 Servers start once per test process, when first wanted. A fresh database is a copy of a migrated
 one. Connect with ``storage.engine.connect(database, role)``, or as the administrator with
@@ -22,6 +23,7 @@ from psycopg import sql
 
 from embedded.postgres import SUPERUSER, PostgresServer, create_database
 from storage import migrate
+from tests.tls import TlsSite
 
 CACHE = Path(__file__).parents[1] / ".cache"
 ENGINES = ("plain", "timescale")
@@ -116,3 +118,10 @@ def database(postgres) -> Iterator[str]:
 def plain_database(plain_postgres) -> Iterator[str]:
     with _fresh_database(plain_postgres) as dsn:
         yield dsn
+
+
+@pytest.fixture
+def tls_broker(tmp_path) -> Iterator[TlsSite]:
+    """The shipped broker: TLS, a certificate per client, the shipped access list. tests.tls tells more."""
+    with TlsSite(tmp_path / "tls") as site:
+        yield site

@@ -18,7 +18,8 @@ from simulators.evening import Evening
 from simulators.grid import EVENT_NAMES
 from simulators.roster import RosterRow
 from storage.engine import Connection, Role, connect
-from storage.registry import Contract, enrol_keys, put_contracts, put_program
+from storage.keys import enrol_keys
+from storage.registry import Contract, put_contracts, put_program
 from storage.temperatures import put_temperatures
 from storage.terms import put_sites
 
@@ -29,7 +30,7 @@ def enrol(dsn: str, evening: Evening) -> str:
     """Enrol everything; what was done, in words."""
     roster = evening.roster()
     now = datetime.now(UTC)
-    with connect(dsn, Role.SETTLE) as conn:
+    with connect(dsn, Role.REGISTRY) as conn:
         keys = enrol_keys(
             conn,
             [
@@ -37,7 +38,9 @@ def enrol(dsn: str, evening: Evening) -> str:
                 for row in roster
             ],
             now=now,
+            by="v2g demo",
         )
+    with connect(dsn, Role.SETTLE) as conn:
         sites = put_sites(conn, _sites(roster), now=now)
         contracts = put_contracts(
             conn, [contract_of(row) for row in roster if row.has_contract], now=now

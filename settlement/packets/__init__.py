@@ -3,19 +3,38 @@
 ``split`` gives the envelope (what was signed, by which key, with which signature) without believing
 any of it; ``identify`` gives what landing needs; ``read`` gives every field as exact integers.
 Whether the signature stands, and whether the values are permitted, is for ``settlement.verdicts``.
+docs/packets.md has all of it in words. Where to go to:
+
+    content       what a packet says, whatever its format, and the error for bytes that are none
+    jws           the project's own packet; ``carried``: a meter's records inside it
+    ocmf          a meter's own record; ``ocmf_fields``: its readings; ``ocmf_points``: made points in time
+    ocpp          OCPP's wrappings of such a record
+    fields        JSON read so that nothing can be read two ways
+    keys          public keys, however they are written
+    pagination    the counter of a meter's records
+    meanings      what the fields mean, for people
 """
 
 from typing import Final, Protocol
 
 from settlement import units
-from settlement.packets import jws
-from settlement.packets.content import Content, Envelope, Identity, UnreadablePacketError
+from settlement.packets import jws, ocmf, ocpp
+from settlement.packets.content import (
+    Content,
+    Envelope,
+    Identity,
+    MeterPoint,
+    MeterRecord,
+    UnreadablePacketError,
+)
 
 __all__ = [
     "FORMATS",
     "Content",
     "Envelope",
     "Identity",
+    "MeterPoint",
+    "MeterRecord",
     "PacketFormat",
     "UnreadablePacketError",
     "identify",
@@ -40,11 +59,11 @@ class PacketFormat(Protocol):
     def identify(self, envelope: Envelope) -> Identity:
         """Whose packet it is and of when, unverified. Raises UnreadablePacketError."""
 
-    def read(self, envelope: Envelope) -> Content:
+    def read(self, envelope: Envelope) -> Content | MeterRecord:
         """Every field, unverified. Raises UnreadablePacketError."""
 
 
-FORMATS: Final[tuple[PacketFormat, ...]] = (jws,)
+FORMATS: Final[tuple[PacketFormat, ...]] = (jws, ocmf, ocpp)
 """Tried in this order."""
 
 
@@ -57,8 +76,8 @@ def split(packet: bytes) -> Envelope:
     >>> split(b"hello")
     Traceback (most recent call last):
     ...
-    settlement.packets.content.UnreadablePacketError: packet: neither of the known formats (jws); \
-expected a compact JWS (RFC 7515 §7.1)
+    settlement.packets.content.UnreadablePacketError: packet: none of the known formats (jws, ocmf, \
+ocpp); expected a compact JWS, an OCMF record, or OCPP's object with one
     """
     if len(packet) > units.PACKET_MAX_BYTES:
         raise UnreadablePacketError(
@@ -69,7 +88,9 @@ expected a compact JWS (RFC 7515 §7.1)
             return form.split(packet)
     names = ", ".join(form.NAME for form in FORMATS)
     raise UnreadablePacketError(
-        "packet", f"neither of the known formats ({names})", "a compact JWS (RFC 7515 §7.1)"
+        "packet",
+        f"none of the known formats ({names})",
+        "a compact JWS, an OCMF record, or OCPP's object with one",
     )
 
 
@@ -87,6 +108,6 @@ def identify(envelope: Envelope) -> Identity:
     return _format_of(envelope).identify(envelope)
 
 
-def read(envelope: Envelope) -> Content:
+def read(envelope: Envelope) -> Content | MeterRecord:
     """Every field as exact integers, unverified. Raises UnreadablePacketError."""
     return _format_of(envelope).read(envelope)

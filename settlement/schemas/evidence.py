@@ -8,7 +8,6 @@ from settlement.schemas.kinds import (
     digest,
     integer,
     milliwh,
-    ppm,
     text,
     time,
 )
@@ -40,6 +39,31 @@ RAW_PACKET = Frame(
         RECEIVED_AT,
         text("source", "mqtt or http"),
         integer("batch_id", "", 1, 2**63 - 1, "the landing batch"),
+        integer(
+            "stream_epoch",
+            "",
+            0,
+            units.SEQUENCE_MAX,
+            "the packet's stream, as it claims; empty: landed before streams were watched",
+            nullable=True,
+        ),
+        integer(
+            "sequence",
+            "",
+            0,
+            units.SEQUENCE_MAX,
+            "its place in the stream, as it claims",
+            nullable=True,
+        ),
+        integer(
+            "sequence_step",
+            "",
+            1,
+            units.SEQUENCE_MAX,
+            "by how much the sequence rises from packet to packet: a meter's record leaves room for"
+            " its readings",
+            nullable=True,
+        ),
     ),
 )
 
@@ -60,7 +84,8 @@ READING = Frame(
                 "W",
                 -units.POWER_MAX_W,
                 units.POWER_MAX_W,
-                f"power at the {edge}, discharge positive",
+                f"power at the {edge}, discharge positive; empty: not stated",
+                nullable=True,
             )
             for edge in ("start", "end")
         ),
@@ -70,7 +95,14 @@ READING = Frame(
             for edge in ("start", "end")
         ),
         *(
-            ppm(f"soc_{edge}_ppm", f"state of charge at the {edge}", high=units.PPM)
+            integer(
+                f"soc_{edge}_ppm",
+                "1e-6",
+                0,
+                units.PPM,
+                f"state of charge at the {edge}; empty: not stated",
+                nullable=True,
+            )
             for edge in ("start", "end")
         ),
         integer(
@@ -78,21 +110,24 @@ READING = Frame(
             "1e-6 °",
             -units.LATITUDE_MAX_MICRODEG,
             units.LATITUDE_MAX_MICRODEG,
-            "WGS 84 latitude",
+            "WGS 84 latitude; empty: not stated",
+            nullable=True,
         ),
         integer(
             "longitude_microdeg",
             "1e-6 °",
             -units.LONGITUDE_MAX_MICRODEG,
             units.LONGITUDE_MAX_MICRODEG,
-            "WGS 84 longitude",
+            "WGS 84 longitude; empty: not stated",
+            nullable=True,
         ),
         integer(
             "clock_offset_us",
             "µs",
             -units.CLOCK_OFFSET_MAX_US,
             units.CLOCK_OFFSET_MAX_US,
-            "the EVSE's own estimate of its clock error",
+            "the EVSE's own estimate of its clock error; empty: not stated",
+            nullable=True,
         ),
         text("key_id", "the enrolled key that verified it"),
         DIGEST,

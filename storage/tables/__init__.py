@@ -5,9 +5,12 @@ what only a database needs: keys, and the tables that are no frame.
 
     columns    what tables are made of
     evidence   packets as they came, and what judging found them to be
+    keys       who may sign, and every change to it
+    streams    what of the signed sequences is missing
     tariffs    programs, and what the grid's side said
     terms      contracts, sites, temperatures, baselines, orders
     money      doubt, runs, settlements, the journal and the outbox
+    vehicles   the last known state of each vehicle: a cache, and no fact
 
 Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading, temperature.
 All others are plain and for ever.
@@ -15,10 +18,21 @@ All others are plain and for ever.
 
 from typing import Final
 
-from storage.tables import evidence, money, tariffs, terms
+from storage.tables import evidence, keys, money, streams, tariffs, terms, vehicles
 from storage.tables.columns import metadata
 
-__all__ = ["APPEND_ONLY", "TIME_SERIES", "evidence", "metadata", "money", "tariffs", "terms"]
+__all__ = [
+    "APPEND_ONLY",
+    "TIME_SERIES",
+    "evidence",
+    "keys",
+    "metadata",
+    "money",
+    "streams",
+    "tariffs",
+    "terms",
+    "vehicles",
+]
 
 TIME_SERIES: Final = {
     "raw_packet": "signed_at",
@@ -35,7 +49,14 @@ APPEND_ONLY: Final = (
     "packet_identity",
     "packet_conflict",
     "quarantine",
+    "quarantine_retry",
+    "meter_record",
+    "refused_interval",
+    "sequence_gap",
+    "watched_batch",
     "reading",
+    "key_claim",
+    "key_change",
     "contract_version",
     "site_version",
     "temperature",

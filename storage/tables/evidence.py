@@ -2,7 +2,9 @@
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
+    ForeignKeyConstraint,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
@@ -37,7 +39,8 @@ landing_batch = Table(
 ``landing_batch_id``; [first_signed_at, last_signed_at] spans the batch's rows in raw_packet."""
 
 raw_packet = frame_table(schemas.RAW_PACKET, PrimaryKeyConstraint("evse_id", "signed_at", "digest"))
-"""Time series on signed_at. A BRIN index on batch_id finds the rows of a batch."""
+"""Time series on signed_at. A BRIN index on batch_id finds the rows of a batch, an index on
+(evse_id, stream_epoch, sequence) a packet's neighbours in its stream."""
 
 packet_aside = Table(
     "packet_aside",
@@ -94,25 +97,82 @@ packet_conflict = Table(
 
 quarantine = frame_table(schemas.QUARANTINED, PrimaryKeyConstraint("packet_digest"))
 
+quarantine_retry = Table(
+    "quarantine_retry",
+    metadata,
+    digest("packet_digest"),
+    bigint("retry"),
+    time("retried_at"),
+    text("retried_by"),
+    text("outcome"),
+    text("detail"),
+    PrimaryKeyConstraint("packet_digest", "retry"),
+    ForeignKeyConstraint(["packet_digest"], ["quarantine.packet_digest"]),
+    CheckConstraint("retry >= 1", name="retry"),
+)
+"""A quarantined packet judged again: how often, when, by whom. ``outcome`` is a
+``settlement.reasons.PacketReason``, or READING or RECORD (``storage.quarantine.RELEASED``): then it is
+quarantined no more from ``retried_at`` on. A unique index lets a packet be released once."""
+
+meter_record = Table(
+    "meter_record",
+    metadata,
+    text("meter_id"),
+    text("context"),
+    bigint("number"),
+    bigint("stream_epoch"),
+    text("evse_id"),
+    text("vehicle_id"),
+    bigint("points"),
+    *(
+        column
+        for edge in ("first", "last")
+        for column in (
+            time(f"{edge}_at"),
+            bigint(f"{edge}_export_milliwh", nullable=True),
+            bigint(f"{edge}_import_milliwh", nullable=True),
+            text(f"{edge}_export_register"),
+            text(f"{edge}_import_register"),
+            text(f"{edge}_kind"),
+        )
+    ),
+    text("key_id"),
+    digest("digest"),
+    digest("packet_digest"),
+    text("topic_evse_id", nullable=True),
+    time("received_at"),
+    bigint("batch_id"),
+    time("judged_at"),
+    PrimaryKeyConstraint("meter_id", "context", "number"),
+    UniqueConstraint("digest"),
+    CheckConstraint("points between 1 and 63", name="points"),
+)
+"""A meter's own records that stand, each number once, with the edges that its neighbours continue
+from. Its readings are numbered ``number * 64`` (from the record before) and on, under ``stream_epoch``
+(``settlement.meter_readings``)."""
+
+refused_interval = Table(
+    "refused_interval",
+    metadata,
+    text("meter_id"),
+    text("context"),
+    bigint("number"),
+    text("reason"),
+    text("detail"),
+    text("evse_id"),
+    text("vehicle_id"),
+    time("started_at"),
+    time("ended_at"),
+    bigint("claimed_export_milliwh", nullable=True),
+    time("judged_at"),
+    PrimaryKeyConstraint("meter_id", "context", "number"),
+)
+"""An interval from the record before to this one that can be no reading, though both records stand;
+``reason`` is a ``settlement.reasons.PacketReason``."""
+
 reading = frame_table(
     schemas.READING,
     PrimaryKeyConstraint("evse_id", "started_at", "stream_epoch", "sequence"),
     extra=(time("judged_at"),),
 )
 """Time series on started_at. ``judged_at`` is when a run could first know it."""
-
-device_key = Table(
-    "device_key",
-    metadata,
-    text("key_id"),
-    text("evse_id"),
-    text("algorithm"),
-    Column("public_key", LargeBinary, nullable=False),
-    time("valid_from"),
-    time("valid_to", nullable=True),
-    time("revoked_at", nullable=True),
-    time("enrolled_at"),
-    PrimaryKeyConstraint("key_id"),
-    UniqueConstraint("public_key"),
-)
-"""Enrolled keys; ``public_key`` is DER SubjectPublicKeyInfo (RFC 5280 §4.1)."""

@@ -1,4 +1,4 @@
-"""`v2g packet verify`, as a shell sees it."""
+"""`v2g packet verify` of the project's own packets, as a shell sees it."""
 
 import json
 import subprocess
@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from typer.testing import CliRunner, Result
 
+from cli.packet import app
 from tests.packets import Key, make_key, make_packet
 
 DEADLINE_S = 60
@@ -37,27 +39,25 @@ def write_pem(key: Key, path: Path) -> Path:
     return path
 
 
-def verify(
-    packet: bytes, pem: Path, tmp_path: Path, *options: str
-) -> subprocess.CompletedProcess[str]:
-    file = tmp_path / "packet.jws"
+def words(packet: bytes, pem: Path, folder: Path, *options: str) -> list[str]:
+    file = folder / "packet.jws"
     file.write_bytes(packet)
-    command = (
-        sys.executable,
-        "-m",
-        "cli.main",
-        "packet",
-        "verify",
-        str(file),
-        "--key",
-        str(pem),
-        *options,
-    )
+    return ["verify", str(file), "--key", str(pem), *options]
+
+
+def verify(packet: bytes, pem: Path, folder: Path, *options: str) -> Result:
+    """`v2g packet verify`, in this process."""
+    return CliRunner().invoke(app, words(packet, pem, folder, *options))
+
+
+def in_a_shell(packet: bytes, pem: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same, in a process of its own."""
+    command = [sys.executable, "-m", "cli.main", "packet", *words(packet, pem, folder)]
     return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
 def test_a_packet_that_stands_exits_0(key: Key, pem: Path, tmp_path: Path) -> None:
-    done = verify(make_packet(key) + b"\n", pem, tmp_path)
+    done = in_a_shell(make_packet(key) + b"\n", pem, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "stand" in done.stdout
 
@@ -67,7 +67,7 @@ def test_a_tampered_packet_exits_1_with_the_reason(key: Key, pem: Path, tmp_path
     header, _, signature = make_packet(key).split(b".")
     payload = make_packet(key, export_end_wh="9999999.000").split(b".")[1]
     # when
-    done = verify(b".".join([header, payload, signature]), pem, tmp_path)
+    done = in_a_shell(b".".join([header, payload, signature]), pem, tmp_path)
     # then
     assert done.returncode == 1
     assert "BAD_SIGNATURE" in done.stderr
@@ -85,13 +85,13 @@ def test_what_does_not_stand_exits_1_with_the_reason(
     fields: dict[str, Any], reason: str, key: Key, pem: Path, tmp_path: Path
 ) -> None:
     done = verify(make_packet(key, **fields), pem, tmp_path)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert reason in done.stderr
 
 
 def test_another_key_is_not_the_key_that_the_packet_names(key: Key, tmp_path: Path) -> None:
     done = verify(make_packet(key), write_pem(make_key(), tmp_path / "other.pem"), tmp_path)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "UNKNOWN_KEY" in done.stderr
 
 
@@ -100,7 +100,7 @@ def test_json_is_one_document_with_the_verdict(key: Key, pem: Path, tmp_path: Pa
     refused = verify(make_packet(key, clock_offset_ms="51"), pem, tmp_path, "--json")
     assert json.loads(stands.stdout)["stands"] is True
     assert json.loads(refused.stdout)["reason"] == "CLOCK_OFFSET"
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
 
 
 def test_unusable_input_exits_2_and_says_what_is_wanted(
@@ -120,8 +120,11 @@ def test_unusable_input_exits_2_and_says_what_is_wanted(
             public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         )
     cases = [
-        *((make_packet(key), tmp_path / f"{name}.pem", "P-256") for name in others),
-        (make_packet(key), tmp_path / "text.pem", "PEM public key"),
+        (make_packet(key), tmp_path / "p384.pem", "--allow-curve secp384r1"),
+        (make_packet(key), tmp_path / "brainpool.pem", "--allow-curve brainpoolP256r1"),
+        (make_packet(key), tmp_path / "rsa.pem", "expected an EC public key"),
+        (make_packet(key), tmp_path / "ed25519.pem", "expected an EC public key"),
+        (make_packet(key), tmp_path / "text.pem", "expected an EC public key: PEM"),
         (make_packet(key), tmp_path / "missing.pem", "can be read"),
         (b"", pem, "empty"),
         (b"x" * (1024 * 1024 + 1), pem, "no packet"),
@@ -130,5 +133,5 @@ def test_unusable_input_exits_2_and_says_what_is_wanted(
         # when
         done = verify(packet, file, tmp_path)
         # then
-        assert done.returncode == 2, done.stderr
+        assert done.exit_code == 2, done.stderr
         assert said in " ".join(done.stderr.split())

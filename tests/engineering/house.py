@@ -23,6 +23,9 @@ __all__ = [
     "tree",
 ]
 
+APART = "iso15118_bridge"
+"""A folder with an environment of its own, which is no package of ours: tests/iso15118 watches it."""
+
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
@@ -46,9 +49,11 @@ def read(path: Path) -> str:
 
 
 def packages() -> list[str]:
-    """Every folder with an ``__init__.py`` outside tests, dotted."""
+    """Every folder with an ``__init__.py`` outside tests and ``APART``, dotted."""
     folders = (path.parent.relative_to(ROOT) for path in files() if path.name == "__init__.py")
-    return sorted(".".join(folder.parts) for folder in folders if folder.parts[0] != "tests")
+    return sorted(
+        ".".join(folder.parts) for folder in folders if folder.parts[0] not in {"tests", APART}
+    )
 
 
 def sources(*tops: str) -> list[Path]:

@@ -59,6 +59,12 @@ def plausible(count: int = 100) -> list[Row]:
     ]
 
 
+def not_stated(rows: list[Row], count: int | None = None) -> list[Row]:
+    """The first rows as a meter's own record gives them, which states its registers only."""
+    silent = dict.fromkeys(column.name for column in READING.columns if column.nullable)
+    return [row | silent for row in rows[:count]]
+
+
 def quarantined(number: int = 0, **changes: Any) -> Row:
     """One refused packet that claims the middle of the period."""
     return {

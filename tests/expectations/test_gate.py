@@ -17,6 +17,7 @@ from tests.expectations.stored import (
     STEP,
     STEP_MILLIWH,
     Row,
+    not_stated,
     plausible,
     quarantined,
     reading,
@@ -77,6 +78,18 @@ def test_a_plausible_period_raises_no_doubt_on_any_engine(database):
             [],
             None,
             id="one disagreeing meter in a hundred",
+        ),
+        pytest.param(
+            not_stated(plausible()),
+            [],
+            None,
+            id="a meter's records, which state no powers",
+        ),
+        pytest.param(
+            not_stated(plausible(), 98) + changed(plausible()[98:], 1, power_end_w=1_000),
+            [],
+            (AGREE, Severity.CRITICAL),
+            id="one disagreeing meter of two that state powers",
         ),
         pytest.param(
             changed(plausible(), 2, power_end_w=1_000),

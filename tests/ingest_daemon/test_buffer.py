@@ -16,10 +16,10 @@ NOW = datetime(2026, 7, 1, tzinfo=UTC)
 class Silent:
     asks_conflicts = False
 
-    def landed(self, tokens):
+    def landed(self, batch):
         pass
 
-    def answer(self, token, outcome, *, conflict):
+    def answer(self, answers):
         pass
 
 

@@ -246,7 +246,7 @@ def test_an_upload_that_met_no_database_is_known_when_it_comes_again(
     own_postgres, own_database, key, tmp_path
 ):
     packet = make_packet(key)
-    with Daemon(tmp_path, own_database, answer_within_s=0.3) as daemon:
+    with Daemon(tmp_path, own_database, answer_within_s=2) as daemon:
         own_postgres.kill()
 
         away = daemon.post(packet)

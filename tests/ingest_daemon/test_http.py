@@ -172,12 +172,15 @@ def test_health_and_readiness_are_open_but_tell_details_only_to_those_with_the_t
     assert known.json()["checks"]["database"] == {"up": True, "detail": "answers"}
 
 
-@pytest.mark.parametrize("media", ["application/json", "text/plain", "", "application/jose+json"])
-def test_another_media_type_is_refused_with_the_right_one(http_daemon, key, evse, media):
+@pytest.mark.parametrize(
+    "media", ["application/octet-stream", "text/html", "", "application/jose+json"]
+)
+def test_another_media_type_is_refused_with_the_right_ones(http_daemon, key, evse, media):
     answer = http_daemon.post(make_packet(key, evse_id=evse), media=media)
 
     assert answer.status_code == 415
-    assert answer.headers["accept"] == "application/jose"
+    assert answer.headers["accept"].startswith("application/jose, application/ocmf")
+    assert "application/json" in answer.json()["expected"]
 
 
 def test_a_compressed_body_is_refused(http_daemon, evse, key):

@@ -53,11 +53,13 @@ class Sender:
         self.asks_conflicts = asks_conflicts
         self._told = told
 
-    def landed(self, tokens):
-        self._told.append(("landed", list(tokens)))
+    def landed(self, batch):
+        self._told.append(("landed", [held.token for held in batch]))
 
-    def answer(self, token, outcome, *, conflict):
-        self._told.append(("answer", token, None if outcome is None else outcome.fate, conflict))
+    def answer(self, answers):
+        self._told += [
+            ("answer", held.token, outcome.fate, conflict) for held, outcome, conflict in answers
+        ]
 
 
 class Scene:
@@ -87,13 +89,17 @@ class Scene:
             self.room,
         )
 
+    def answers(self) -> dict[int, bool | None]:
+        """Token → whether there was a conflict."""
+        return {told[1]: told[3] for told in self.told if told[0] == "answer"}
+
     def run(self) -> bool:
         self.buffer.close()
         self.landing.start()
         return self.landing.finish(timeout_s=20)
 
 
-def test_everyone_is_told_in_order_of_arrival_and_the_broker_before_conflicts_are_asked():
+def test_everyone_is_told_in_order_of_arrival_and_of_the_commit_before_conflicts_are_asked():
     scene = Scene(Store(conflicts=AWAY))
     scene.give(scene.broker, a=1, b=2)
     scene.give(scene.upload, c=0)
@@ -101,22 +107,38 @@ def test_everyone_is_told_in_order_of_arrival_and_the_broker_before_conflicts_ar
 
     assert scene.run()
 
-    assert scene.told == [("landed", [1, 2]), ("landed", [3]), ("answer", 0, None, False)]
+    assert scene.told == [
+        ("landed", [1, 2]),
+        ("landed", [0]),
+        ("landed", [3]),
+        *(("answer", token, Fate.NEW, None) for token in (1, 2, 0, 3)),
+    ]
 
 
 def test_a_conflict_is_told_to_the_one_it_belongs_to():
     scene = Scene(Store(conflicts={b"c", b"e"}))
     scene.give(scene.broker, c=1)
-    scene.give(scene.upload, c=0, d=1)
+    scene.give(scene.upload, c=0, d=11)
     scene.give(scene.upload, e=2)
 
     scene.run()
 
-    assert scene.told[1:] == [
-        ("answer", 0, Fate.NEW, True),
-        ("answer", 1, Fate.NEW, False),
-        ("answer", 2, Fate.NEW, True),
-    ]
+    assert scene.answers() == {1: True, 0: True, 11: False, 2: True}
+
+
+def test_while_packets_wait_behind_a_full_batch_conflicts_are_asked_for_uploads_only():
+    store = Store(conflicts={b"a", b"d", b"l"})
+    scene = Scene(store)
+    scene.give(scene.broker, **{name: token for token, name in enumerate("abc")})
+    scene.give(scene.upload, d=10, e=11)
+    scene.give(scene.broker, **{name: token for token, name in enumerate("fghijkl", start=20)})
+
+    scene.run()
+
+    assert [len(batch) for batch in store.landed] == [10, 2]
+    assert scene.answers() == {0: None, 1: None, 2: None, 10: True, 11: False} | dict.fromkeys(
+        range(20, 25)
+    ) | {25: False, 26: True}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +154,7 @@ def test_a_batch_that_could_not_be_landed_is_kept_and_landed_later(error):
     assert scene.run()
 
     assert store.landed == [[b"a", b"b"]]
-    assert scene.told == [("landed", [1, 2])]
+    assert scene.told[0] == ("landed", [1, 2])
     assert (scene.room.packets, scene.failures) == (0, [])
 
 
@@ -180,4 +202,4 @@ def test_a_database_that_is_away_at_the_start_is_waited_for():
     assert scene.run()
 
     assert scene.reached.is_set()
-    assert scene.told == [("landed", [1])]
+    assert scene.told[0] == ("landed", [1])

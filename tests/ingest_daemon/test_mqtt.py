@@ -103,6 +103,29 @@ def test_two_daemons_share_the_stream_and_land_each_packet_once(
         assert min(shares) > 100
 
 
+def test_a_daemon_that_begins_to_share_no_longer_gets_everything(
+    plain_database, broker, publisher, key, tmp_path
+):
+    # given a daemon whose session has known the time when it was alone
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    known = {"broker": broker, "mqtt_client_id": f"share-{tmp_path.name}"}
+    with Daemon(folders[0], plain_database, **known):
+        pass
+    stream = make_stream(key, 200)
+
+    # when it shares from now on
+    with Daemon(folders[1], plain_database, mqtt_share="later", **known) as sharing:
+        publisher.publish_all(stream)
+        wait_count(plain_database, 200)
+
+        # then each packet comes to it once
+        figures = ("v2g_ingest_landed_packets_total", "v2g_ingest_duplicate_packets_total")
+        wait_until(lambda: sharing.figure(figures[0]) == 200, deadline_s=10, what="its own figures")
+        assert sharing.figure(figures[1]) == 0
+
+
 def test_a_broker_without_mqtt_5_serves_as_well(plain_database, python_broker, key, tmp_path):
     stream = make_stream(key, 200)
     assert not python_broker.supports_mqtt5

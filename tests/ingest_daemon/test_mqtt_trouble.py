@@ -114,7 +114,7 @@ def settings_for(tmp_path, port: int, **more) -> Settings:
 
 def what_is_said(settings: Settings) -> str:
     client = Client(settings, lambda publish: None)
-    context = mqtt_trouble.tls_context(settings)
+    context = mqtt_trouble.tls_context(settings, now=datetime.now(UTC))
     if context is not None:
         client.tls_set_context(context)
     with pytest.raises((OSError, UnicodeError)) as caught:
@@ -140,7 +140,10 @@ def what_is_said(settings: Settings) -> str:
 def test_a_broker_whose_certificate_will_not_do_is_described(tls_listener, tmp_path, more, words):
     port = tls_listener(**more)
 
-    assert words in what_is_said(settings_for(tmp_path, port))
+    said = what_is_said(settings_for(tmp_path, port))
+
+    assert words in said
+    assert said.startswith("ERR_AUTH_EXPIRED: ") == ("plain" not in more)
 
 
 def test_a_broker_of_an_unknown_authority_is_described(tls_listener, tmp_path):
@@ -205,12 +208,41 @@ def test_files_that_cannot_be_used_are_named_before_anything_starts(
 
     with pytest.raises(SettingsError) as caught:
         mqtt_trouble.tls_context(
-            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file)
+            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file),
+            now=datetime.now(UTC),
         )
 
     [wrong] = caught.value.wrong
     assert wrong.variable == variable
     assert words in wrong.found
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        pytest.param({"begins": -2 * DAY, "ends": -DAY}, "has expired: renew it", id="expired"),
+        pytest.param({"begins": DAY, "ends": 2 * DAY}, "compare the clocks", id="not yet valid"),
+    ],
+)
+def test_a_broker_that_refuses_our_certificate_for_its_time_is_described(
+    tls_listener, authority, tmp_path, more, words
+):
+    """As when it expires while the daemon runs: TLS 1.3 tells it only after the handshake."""
+    port = tls_listener(ask_certificate=True)
+    cert_file, key_file = authority.issue(tmp_path, "daemon", **more)
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    context.load_cert_chain(cert_file, key_file)
+
+    with (
+        pytest.raises(ssl.SSLError) as caught,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
+    ):
+        secured.recv(1)
+
+    said = mqtt_trouble.unreachable(caught.value)
+    assert said.startswith("ERR_AUTH_EXPIRED: ")
+    assert words in said
 
 
 def test_an_encrypted_key_is_refused_instead_of_asking_for_its_password(authority, tmp_path):
@@ -225,7 +257,8 @@ def test_an_encrypted_key_is_refused_instead_of_asking_for_its_password(authorit
 
     with pytest.raises(SettingsError, match="unencrypted"):
         mqtt_trouble.tls_context(
-            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file)
+            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file),
+            now=datetime.now(UTC),
         )
 
 

@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from settlement import packets, units
-from settlement.packets import UnreadablePacketError
+from settlement.packets import Content, UnreadablePacketError
 from tests.settlement.signed import FIELDS, Device, b64
+
+
+def read(packet: bytes) -> Content:
+    said = packets.read(packets.split(packet))
+    assert isinstance(said, Content)
+    return said
 
 
 def refusal(packet: bytes) -> UnreadablePacketError:
@@ -23,7 +29,7 @@ def test_a_packet_made_by_a_jose_library_is_read_exactly() -> None:
     # given a packet
     packet = Device().sign()
     # when it is taken apart
-    content = packets.read(packets.split(packet))
+    content = read(packet)
     # then every digit is there, in the project's units
     assert content.export_end_milliwh - content.export_start_milliwh == 30_000
     assert content.soc_end_ppm == 804_500
@@ -72,7 +78,8 @@ PAYLOADS = {
     "not JSON": (b"{", "not JSON"),
     "not UTF-8": (b'{"version":"\xff"}', "not JSON"),
     "deep nesting": (b"[" * 3000 + b"]" * 3000, "not JSON"),
-    "another version": (b'{"version":2}', "version"),
+    "another version": (b'{"version":3}', "version"),
+    "a version that is no integer": (b'{"version":true}', "version"),
     "a missing version": (b"{}", "version: missing"),
 }
 
@@ -121,7 +128,7 @@ def test_no_field_may_be_missing(name: str) -> None:
 
 
 def test_further_fields_are_kept_in_the_bytes_and_ignored() -> None:
-    assert packets.read(packets.split(Device().sign(vendor={"cells": [1, 2]}))).sequence == 7
+    assert read(Device().sign(vendor={"cells": [1, 2]})).sequence == 7
 
 
 ENVELOPES = {

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from settlement import packets
 from settlement.reasons import PacketReason
-from settlement.signatures import DeviceKey, UnusableKeyError
-from settlement.verdicts import LandedPacket, Policy, Verdict, judge, quarantine_row, reading_row
+from settlement.signatures import DeviceKey, Keyring, UnusableKeyError
+from settlement.verdicts import LandedPacket, Policy, Verdict, judge, quarantine_row, reading_rows
 from tests.settlement.signed import RECEIVED, Device, b64, landed
 
 ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -18,7 +18,7 @@ ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 
 def verdicts(*packets_: LandedPacket, keys: list[DeviceKey]) -> list[Verdict]:
     with ThreadPoolExecutor(2) as threads:
-        return judge(packets_, {key.key_id: key for key in keys}, Policy(), threads)
+        return judge(packets_, Keyring(keys), Policy(), threads)
 
 
 def reason_for(packet: LandedPacket, *keys: DeviceKey) -> PacketReason | None:
@@ -32,8 +32,9 @@ def test_a_packet_signed_by_its_enrolled_key_is_a_reading() -> None:
     (verdict,) = verdicts(landed(device.sign(), topic=device.evse_id), keys=[device.record()])
     # then
     assert verdict.reason is None
-    assert reading_row(verdict)["export_end_milliwh"] == 130_125
-    assert reading_row(verdict)["key_id"] == device.key_id
+    (row,) = reading_rows(verdict)
+    assert row["export_end_milliwh"] == 130_125
+    assert row["key_id"] == device.key_id
 
 
 def tampered(packet: bytes) -> bytes:

@@ -25,6 +25,17 @@ def test_a_pack_comes_back_from_its_bytes_bit_for_bit(pack: Pack) -> None:
     assert again == write(pack)
 
 
+def test_a_meters_key_comes_back_and_a_pack_without_any_is_as_it_was(pack: Pack) -> None:
+    # given
+    (enrolled,) = pack.keys
+    of_meter = replace(enrolled.key, meter_id="METER-1", client_id="gateway-1")
+    other = replace(pack, keys=(replace(enrolled, key=of_meter),))
+    # then
+    assert read(write(other)).keys == other.keys
+    assert b"meter_id" in write(other)
+    assert b"meter_id" not in write(pack)
+
+
 def test_a_subject_of_every_part_comes_back(pack: Pack) -> None:
     # given
     subject = Subject("VIN-1", "peak", "anna", Period(START, START + HOUR))

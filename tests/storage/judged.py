@@ -6,8 +6,8 @@ from typing import Any
 
 from settlement.signatures import DeviceKey
 from storage.engine import Role, connect
+from storage.keys import enrol_keys
 from storage.landing import Arrival, Lander
-from storage.registry import enrol_keys
 from tasks.judge import JudgeSummary, judge_packets
 from tests.packets import Key, evening, make_key, make_packet
 
@@ -19,7 +19,7 @@ def charger(dsn: str, evse_id: str) -> Key:
     """A key that is enrolled for an EVSE."""
     key = make_key()
     enrolled = DeviceKey(key.key_id, evse_id, key.public_key, START - timedelta(days=30))
-    with connect(dsn, Role.SETTLE) as conn:
+    with connect(dsn, Role.REGISTRY) as conn:
         enrol_keys(conn, [enrolled], now=START)
     return key
 

@@ -10,7 +10,12 @@ from storage.engine import LOGIN_ROLES, Role, connect
 from storage.landing import Lander
 from tests.storage.made import NOON, arrival, packet
 
-CHANGES = ("update {} set {} = {}", "delete from {}", "delete from {} where false", "truncate {}")
+CHANGES = (
+    "update {} set {} = {}",
+    "delete from {}",
+    "delete from {} where false",
+    "truncate {} cascade",
+)
 RECEIPT = "insert into receipt values ('p', 1, now(), 'accepted', 200, '')"
 
 
@@ -109,19 +114,20 @@ def test_the_state_of_a_posting_is_what_moves(database):
 
 
 def test_a_key_can_be_ended_but_not_rewritten(database):
-    with connect(database, Role.SETTLE) as settle:
-        settle.autocommit = True
-        settle.execute(
-            "insert into device_key values ('k', 'A', 'ES256', 'der', %s, null, null, %s)",
+    with connect(database, Role.REGISTRY) as registry:
+        registry.autocommit = True
+        registry.execute("insert into key_claim values ('der', 'k', 'A', '', %s)", [NOON])
+        registry.execute(
+            "insert into device_key values ('k', 'A', 'ES256', 'der', %s, null, null, %s, '', '')",
             [NOON, NOON],
         )
 
         ending = "update device_key set revoked_at = now(), valid_to = now()"
-        assert settle.execute(ending).rowcount == 1
+        assert registry.execute(ending).rowcount == 1
         for rewriting in (
             "update device_key set public_key = 'other'",
             "update device_key set evse_id = 'B'",
             "delete from device_key",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                settle.execute(rewriting)
+                registry.execute(rewriting)

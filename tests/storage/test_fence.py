@@ -18,8 +18,9 @@ from settlement.verdicts import judge as verdicts_on
 from storage import fence, judging
 from storage.engine import Connection, Role, connect
 from storage.fence import FenceError, WritersBusyError
+from storage.keys import load_keys
 from storage.readings import load_readings
-from storage.registry import Contract, load_contracts, load_keys, put_contracts
+from storage.registry import Contract, load_contracts, put_contracts
 from tests.storage.judged import START, charger, judge, land, packets
 from tests.storage.made import NOON
 

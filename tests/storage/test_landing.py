@@ -7,6 +7,8 @@ import pytest
 from settlement.packets import identify, split
 from storage.engine import Role, connect
 from storage.landing import DatabaseUnavailableError, Fate, Lander
+from tests.ocmf import METER_ID, make_meter, make_record, point
+from tests.packets import evening
 from tests.storage.cut_wire import CutWire
 from tests.storage.made import NOON, arrival, arrivals, packet
 
@@ -38,11 +40,14 @@ def test_a_packet_lands_with_its_bytes_untouched(lander, ask):
 
     landed = lander.land([arrival(sent, source="http")])
 
-    [(evse_id, signed_at, digest, stored, received_at, source, batch_id)] = ask("table raw_packet")
+    [(evse_id, signed_at, digest, stored, received_at, source, batch_id, *place)] = ask(
+        "table raw_packet"
+    )
     assert stored == sent
     assert (evse_id, signed_at) == ("EVSE-1", NOON + timedelta(seconds=105))
     assert digest == split(sent).digest == landed.outcomes[0].digest
     assert (received_at, source, batch_id) == (NOON + timedelta(hours=2), "http", landed.batch_id)
+    assert place == [1, 7, 1]
     assert landed.outcomes[0].identity == identify(split(sent))
     assert fates(landed) == [Fate.NEW]
 
@@ -182,6 +187,81 @@ def test_the_wrong_topic_does_not_keep_the_true_one_from_landing(lander, ask):
     assert ask("select why, evse_id, topic_evse_id from packet_aside") == [
         ("wrong_topic", "A", "B")
     ]
+
+
+def test_a_client_that_is_enrolled_to_bring_an_evses_packets_may_and_nobody_else(
+    database, lander, ask
+):
+    with psycopg.connect(database, user="v2g") as owner:
+        owner.execute("alter table device_key drop constraint device_key_key_claim_fkey")
+        owner.execute(
+            "insert into device_key (key_id, evse_id, algorithm, public_key, valid_from, enrolled_at,"
+            " meter_id, client_id) values ('k', 'A', 'ES256', 'p', now(), now(), '', 'station')"
+        )
+
+    landed = lander.land(
+        [
+            arrival(packet("A", 1), topic_evse_id="station"),
+            arrival(packet("A", 2), topic_evse_id="A"),
+            arrival(packet("A", 3), topic_evse_id="other"),
+            arrival(packet("B", 4), topic_evse_id="station"),
+            arrival(packet("A", 5), topic_evse_id="\0\ud800"),
+        ]
+    )
+
+    # What comes on the EVSE's own topic although a client is named, is for the judge.
+    assert fates(landed) == [Fate.NEW, Fate.NEW, Fate.ASIDE, Fate.ASIDE, Fate.ASIDE]
+    assert ask("select evse_id, sequence from raw_packet order by sequence") == [("A", 1), ("A", 2)]
+
+
+class TestMetersRecords:
+    """A record that names no EVSE stands under who brought it, so that nobody can take its place."""
+
+    record = make_record(make_meter(), [point(0), point(15)], number=4)
+    now = evening() + timedelta(hours=1)
+
+    def test_on_a_topic_is_filed_under_the_topic(self, lander, ask):
+        landed = lander.land([arrival(self.record, topic_evse_id="E1", received_at=self.now)])
+
+        assert fates(landed) == [Fate.NEW]
+        assert landed.outcomes[0].identity.evse_id == "E1"
+        assert ask("select evse_id, sequence, sequence_step, packet from raw_packet") == [
+            ("E1", 4 * 64, 64, self.record)
+        ]
+        assert ask("select count(*) from packet_aside") == [(0,)]
+
+    @pytest.mark.parametrize("topic", [None, ""])
+    def test_without_a_topic_is_filed_under_its_meter(self, lander, ask, topic):
+        lander.land([arrival(self.record, topic_evse_id=topic, received_at=self.now)])
+
+        assert ask("select evse_id from raw_packet") == [(f"meter:{METER_ID}",)]
+
+    def test_brought_by_a_stranger_first_does_not_keep_the_true_one_out(self, lander, ask):
+        strange = arrival(self.record, topic_evse_id="stranger", received_at=self.now)
+        true = arrival(self.record, topic_evse_id="E1", received_at=self.now)
+
+        assert fates(lander.land([strange])) == [Fate.NEW]
+        assert fates(lander.land([true])) == [Fate.NEW]
+        assert ask("select evse_id from raw_packet order by 1") == [("E1",), ("stranger",)]
+
+    def test_that_names_its_evse_must_come_on_its_topic(self, lander, ask):
+        named = make_record(make_meter(), [point(0), point(15)], CT="EVSEID", CI="E1")
+
+        landed = lander.land(
+            [
+                arrival(named, topic_evse_id="E2", received_at=self.now),
+                arrival(named, topic_evse_id="E1", received_at=self.now),
+            ]
+        )
+
+        assert fates(landed) == [Fate.ASIDE, Fate.NEW]
+        assert ask("select why, evse_id from packet_aside") == [("wrong_topic", "E1")]
+
+    def test_with_a_hostile_topic_lands_all_the_same(self, lander, ask):
+        lander.land([arrival(self.record, topic_evse_id="B\0\ud800" * 1000, received_at=self.now)])
+
+        [(evse_id,)] = ask("select evse_id from raw_packet")
+        assert len(evse_id) <= 200
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_down_leaves_nothing_and_up_again_gives_the_same(database):
         assert conn.execute("select count(*) from raw_packet").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006"])
+@pytest.mark.parametrize("revision", STEPS[:-1])
 def test_every_step_can_be_undone_and_done_again(database, revision):
     downgrade(database, revision)
     with psycopg.connect(database, user="v2g") as conn:
@@ -134,7 +134,7 @@ def test_every_step_can_be_undone_and_done_again(database, revision):
     migrate(database)
 
     with psycopg.connect(database, user="v2g") as conn:
-        assert conn.execute("select version_num from alembic_version").fetchall() == [("0007",)]
+        assert conn.execute("select version_num from alembic_version").fetchall() == [(STEPS[-1],)]
 
 
 def test_migrating_twice_changes_nothing(plain_database):

@@ -19,20 +19,40 @@ PRIVILEGES = (
 )
 
 LANDING = {"landing_batch", "raw_packet", "packet_aside"}
+WATCHING = {"sequence_gap", "watched_batch"}
+"""What is missing of what has landed; the daemon's work too."""
+KEYS = {"device_key", "key_claim", "key_enrolment", "key_challenge", "key_change"}
+SECRETS = {"key_enrolment", "key_challenge"}
+"""Hold what tokens are compared with."""
 INSERTS = {
-    Role.INGEST: LANDING,
-    Role.SETTLE: set(TABLES) - LANDING - {"receipt"},
+    Role.INGEST: LANDING | WATCHING,
+    Role.SETTLE: set(TABLES) - LANDING - WATCHING - KEYS - {"receipt"},
     Role.POSTER: {"receipt"},
+    Role.REGISTRY: KEYS,
     Role.READ: set(),
 }
 SELECTS = {
-    Role.INGEST: LANDING | {"packet_identity"},
-    Role.SETTLE: set(TABLES),
+    Role.INGEST: LANDING | WATCHING | {"packet_identity"},
+    Role.SETTLE: set(TABLES) - SECRETS,
     Role.POSTER: {"posting", "posting_state", "settlement", "receipt"},
-    Role.READ: set(TABLES),
+    Role.REGISTRY: KEYS | {"vehicle_state"},
+    Role.READ: set(TABLES) - SECRETS,
 }
+DELETES = {Role.SETTLE: {"vehicle_state"}}
+"""A cache: what has expired goes."""
 COLUMN_UPDATES = {
-    (Role.SETTLE, "device_key"): {"valid_to", "revoked_at"},
+    (Role.SETTLE, "vehicle_state"): {"evse_id", "measured_at", "soc_ppm", "power_w", "expires_at"},
+    (Role.REGISTRY, "device_key"): {"valid_to", "revoked_at"},
+    (Role.REGISTRY, "key_challenge"): {"used_at"},
+    (Role.REGISTRY, "key_enrolment"): {
+        "state",
+        "key_id",
+        "public_key",
+        "proof",
+        "proven_at",
+        "decided_by",
+        "decided_at",
+    },
     (Role.POSTER, "posting_state"): {
         "state",
         "attempts",
@@ -53,7 +73,11 @@ def administrator(database):
 def test_each_role_has_the_rights_of_the_table_and_no_others(administrator):
     for role in LOGIN_ROLES:
         for privilege in PRIVILEGES:
-            expected = {"SELECT": SELECTS[role], "INSERT": INSERTS[role]}.get(privilege, set())
+            expected = {
+                "SELECT": SELECTS[role],
+                "INSERT": INSERTS[role],
+                "DELETE": DELETES.get(role, set()),
+            }.get(privilege, set())
             rows = administrator.execute(
                 "select t from unnest(%s::text[]) t where has_table_privilege(%s, 'public.' || t, %s)",
                 [TABLES, role.value, privilege],
@@ -130,6 +154,8 @@ def test_roles_can_do_nothing_but_log_in(administrator):
         (Role.INGEST, "create table mine (a int)"),
         (Role.INGEST, "insert into reading select from reading"),
         (Role.INGEST, "select * from device_key"),
+        (Role.INGEST, "select public_key from device_key"),
+        (Role.INGEST, "delete from sequence_gap"),
         (Role.INGEST, "drop table raw_packet"),
         (Role.INGEST, "alter table raw_packet disable trigger all"),
         (Role.INGEST, "set role v2g_owner"),
@@ -137,6 +163,16 @@ def test_roles_can_do_nothing_but_log_in(administrator):
         (Role.SETTLE, "insert into raw_packet select * from raw_packet"),
         (Role.SETTLE, "insert into receipt select * from receipt"),
         (Role.SETTLE, "select nextval('landing_batch_id')"),
+        (Role.SETTLE, "update device_key set revoked_at = null"),
+        (Role.SETTLE, "insert into device_key select * from device_key"),
+        (Role.READ, "select proof from key_enrolment"),
+        (Role.REGISTRY, "select * from reading"),
+        (Role.REGISTRY, "insert into reading select * from reading"),
+        (Role.REGISTRY, "update device_key set public_key = ''"),
+        (Role.REGISTRY, "update key_enrolment set invited_by = 'other'"),
+        (Role.REGISTRY, "delete from key_enrolment"),
+        (Role.REGISTRY, "set role v2g_settle"),
+        (Role.REGISTRY, "create temporary table mine (a int)"),
         (Role.INGEST, "select setval('known_until', 1)"),
         (Role.READ, "select setval('known_until', 1)"),
         (Role.SETTLE, "update posting_state set state = 'sent'"),

@@ -14,8 +14,9 @@ from settlement.periods import Period
 from settlement.signatures import DeviceKey
 from storage.engine import Role, connect
 from storage.grid import EventRow, PriceRow, put_events, put_prices
+from storage.keys import enrol_keys
 from storage.landing import Arrival, Fate, Lander
-from storage.registry import Contract, enrol_keys, put_contracts, put_program
+from storage.registry import Contract, put_contracts, put_program
 from tasks.judge import JudgeSummary, judge_packets
 from tasks.settle import SettleSummary, settle_period
 from tests.packets import PERIOD, Key, evening, make_key, make_packet, rfc3339
@@ -42,6 +43,11 @@ class Scene:
     def enrol(self, *evses: str, rate_ppm: int = 850_000, contract: bool = True) -> None:
         """Enrol a key for each EVSE, and a contract for the vehicle that charges there."""
         long_ago = START - timedelta(days=30)
+        with connect(self.dsn, Role.REGISTRY) as conn:
+            for evse in evses:
+                key = self.keys.setdefault(evse, make_key())
+                record = DeviceKey(key.key_id, evse, key.public_key, long_ago)
+                enrol_keys(conn, [record], now=now())
         with connect(self.dsn, Role.SETTLE) as conn:
             put_program(
                 conn,
@@ -51,9 +57,6 @@ class Scene:
                 now=now(),
             )
             for evse in evses:
-                key = self.keys.setdefault(evse, make_key())
-                record = DeviceKey(key.key_id, evse, key.public_key, long_ago)
-                enrol_keys(conn, [record], now=now())
                 if contract:
                     vehicle = vehicle_of(evse)
                     terms = Contract(

@@ -1,0 +1,27 @@
+import shutil
+
+import pytest
+
+from embedded.broker import Broker
+from tests.conftest import CACHE
+
+pytest.register_assert_rewrite("tests.outage.judgement", "tests.outage.story")
+
+
+@pytest.fixture
+def broker(tmp_path):
+    with Broker(tmp_path / "broker", cache=CACHE) as running:
+        if not running.keeps_sessions:
+            pytest.skip(
+                f"{running.kind} speaks no MQTT 5, which the agent needs: {running.limitation}"
+            )
+        yield running
+
+
+@pytest.fixture
+def stores():
+    from tests.outage.story import store_folder
+
+    folder = store_folder()
+    yield folder / "agents"
+    shutil.rmtree(folder)
