@@ -20,6 +20,7 @@ from api.service import Service
 from api.settings import Settings
 from api.tokens import TokenFile
 from ingest_daemon import log
+from ingest_daemon.impatient import Impatient
 from ingest_daemon.log import say
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def serve(loaded: Settings, tokens: TokenFile, listener: socket.socket) -> int:
         uvicorn.Config(
             application(service),
             loop="asyncio",
-            http="h11",
+            http=Impatient,
             ws="none",
             lifespan="off",
             interface="asgi3",

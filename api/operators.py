@@ -1,4 +1,5 @@
-"""Routes for operators, with a token: ``keys:read`` to look, ``keys:write`` to change.
+"""Routes for operators, with a token: ``keys:read`` to look, ``keys:write`` to change,
+``keys:import`` to bring in a key without its holder's proof.
 
     GET  /v1/keys                              ?evse_id, meter_id, after, limit
     GET  /v1/keys/changes                      ?key_id, evse_id, limit: who did what, the latest first
@@ -27,7 +28,7 @@ from starlette.routing import Route
 from api.problems import as_json, invalid
 from api.requests import body, json_fields, query_fields, require_type
 from api.service import Service
-from api.tokens import READ, WRITE
+from api.tokens import IMPORT, READ, WRITE
 from settlement.packets.keys import UnreadableKeyError
 from storage import enrolment_records, enrolments, key_changes, keys
 from storage.engine import Connection
@@ -54,14 +55,18 @@ def routes(service: Service) -> list[Route]:
         ("/v1/keys/invitations", operators.invite),
         ("/v1/keys/enrolments/{enrolment_id}/approve", operators.approve),
         ("/v1/keys/enrolments/{enrolment_id}/reject", operators.reject),
-        ("/v1/keys/import", operators.import_),
-        ("/v1/keys/{key_id}/rotate", operators.rotate),
         ("/v1/keys/{key_id}/shorten", operators.shorten),
         ("/v1/keys/{key_id}/revoke", operators.revoke),
     ]
+    unproven = [
+        ("/v1/keys/import", operators.import_),
+        ("/v1/keys/{key_id}/rotate", operators.rotate),
+    ]
+    methods = ((READ, "GET", read), (WRITE, "POST", write), (IMPORT, "POST", unproven))
     return [
-        *(Route(path, service.only(READ, handler), methods=["GET"]) for path, handler in read),
-        *(Route(path, service.only(WRITE, handler), methods=["POST"]) for path, handler in write),
+        Route(path, service.only(scope, handler), methods=[method])
+        for scope, method, group in methods
+        for path, handler in group
     ]
 
 

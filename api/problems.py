@@ -74,7 +74,9 @@ class Problem(Exception):  # noqa: N818 - an answer, not an error of the program
 
 def as_json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
     """An answer in JSON that nobody stores: it may hold a secret that is shown once."""
-    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    # Half a character of somebody's request is shown as JSON writes it: \ud800.
+    content = text.encode("utf-8", "backslashreplace")
     always = {"Content-Type": "application/json", "Cache-Control": "no-store"}
     return Response(content, status_code=status, headers={**always, **(headers or {})})
 

@@ -27,8 +27,10 @@ from storage.secrets import read_private
 
 READ: Final = "keys:read"
 WRITE: Final = "keys:write"
+IMPORT: Final = "keys:import"
+"""To bring in a key that nobody has proven and no second person approves."""
 VEHICLES: Final = "vehicles:read"
-SCOPES: Final = (READ, WRITE, VEHICLES)
+SCOPES: Final = (READ, WRITE, IMPORT, VEHICLES)
 FILE_MAX_BYTES: Final = 1024 * 1024
 VALID_FOR: Final = timedelta(days=90)
 VALID_MAX: Final = timedelta(days=366)

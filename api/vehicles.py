@@ -41,7 +41,8 @@ class _Vehicles:
         now = self._service.clock()
 
         def ask() -> VehicleState | None:
-            return self._states.get(vehicle_id, now=now)
+            known = vehicle_id.isprintable()  # what cannot be shown cannot be looked for, either
+            return self._states.get(vehicle_id, now=now) if known else None
 
         try:
             state = await self._service.in_turn(ask)

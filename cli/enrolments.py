@@ -29,8 +29,8 @@ def invite(
 ) -> None:
     """Invite the device of an EVSE to enrol a key: shows a one-time token, once.
 
-    On the device: python -m evse_agent enrol --api URL --invitation TOKEN. Then somebody else
-    approves. The token is kept only as a hash.
+    On the device: python -m evse_agent enrol --config FILE --api URL, which reads the token from
+    standard input. Then somebody else approves. The token is kept only as a hash.
 
     Example: v2g keys invite 'DE*ABC*E1001' --by anna
     """

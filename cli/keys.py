@@ -275,7 +275,9 @@ def token(
     ],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="keys:read, keys:write or vehicles:read; give it once for each."),
+        typer.Option(
+            help="keys:read, keys:write, keys:import or vehicles:read; give it once for each."
+        ),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=366, help="Days for which it is valid.")] = 90,
     remove: Annotated[bool, typer.Option("--remove", help="Take the token away instead.")] = False,
@@ -285,7 +287,7 @@ def token(
 
     The service notices the change by itself. Exit 2 when the file or a scope cannot be used.
 
-    Example: v2g keys token anna --scope keys:read --scope keys:write --file /etc/v2g/api_tokens.json
+    Example: v2g keys token anna --scope keys:read --scope keys:write --file /etc/v2g/api/tokens.json
     """
     from api import tokens
     from api.errors import TokenFileError

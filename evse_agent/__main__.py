@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from evse_agent import config as configuration
 from evse_agent import config_keys, key, log, tls
 from evse_agent.errors import AgentError, ConfigError, WrongKey
+from evse_agent.secret import read_word
 
 _ABOUT = """\
 The charger's side: signs what the meter counts, keeps it until the other side has confirmed that it is
@@ -25,7 +26,7 @@ certificate or secret cannot be used · 4 the store cannot be used · 5 the regi
 
 Try it:  python -m evse_agent keygen --out /etc/v2g/settlement_private.key
          python -m evse_agent check  --config /etc/v2g/evse_agent.json
-         python -m evse_agent enrol  --config /etc/v2g/evse_agent.json --api https://registry.example \\
+         python -m evse_agent enrol  --config /etc/v2g/evse_agent.json --api https://keys.example \\
                                      --invitation -
          python -m evse_agent run    --config /etc/v2g/evse_agent.json
          python -m evse_agent status --config /etc/v2g/evse_agent.json
@@ -85,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     enrol = add("enrol", _enrol, "prove to the registry that this charger holds its key")
     configured(enrol)
     enrol.add_argument("--api", metavar="URL", required=True, help="the registry")
-    enrol.add_argument("--invitation", metavar="TOKEN", required=True,
-                       help="as the operator gave it; - reads it from standard input")  # fmt: skip
+    enrol.add_argument("--invitation", type=Path, metavar="FILE", default=Path("-"),
+                       help="file of mode 0600 with what the operator gave; - [the default]: standard"
+                       " input. Never the token itself: others see a program's arguments")  # fmt: skip
     enrol.add_argument("--ca", type=Path, metavar="FILE",
                        help="PEM file of the authority that signed the registry's certificate")  # fmt: skip
     return parser
@@ -120,8 +122,6 @@ def _check(chosen: argparse.Namespace) -> int:
         ("UploadTokenFile", config.upload_token_file),
     ):
         if path is not None:
-            from evse_agent.secret import read_word  # noqa: PLC0415 - only where one is named
-
             read_word(name, path)
     if config.upload_ca_file is not None:
         tls.context(config.upload_ca_file, where="UploadCaFile")
@@ -169,9 +169,7 @@ def _enrol(chosen: argparse.Namespace) -> int:
     from evse_agent.enrol import enrol  # noqa: PLC0415 - as above
 
     config = configuration.load(chosen.config)
-    invitation = chosen.invitation
-    if invitation == "-":
-        invitation = sys.stdin.readline().strip()
+    invitation = _invitation(chosen.invitation)
     signer = key.load(config)
     answer = enrol(
         chosen.api,
@@ -182,8 +180,27 @@ def _enrol(chosen: argparse.Namespace) -> int:
         allow_plain=config.allow_plain_network,
     )
     print(json.dumps(answer, indent=2))
-    print(f"key {key.thumbprint(signer.public)} waits for a second person's approval")
-    return 0
+    became = {
+        "pending": "waits for a second person's approval",
+        "approved": "is enrolled",
+        "rejected": "was rejected: ask who invited this charger",
+    }.get(str(answer.get("state")), "is in a state that this version does not know")
+    print(f"key {key.thumbprint(signer.public)} {became}")
+    return 0 if answer.get("state") in {"pending", "approved"} else 5
+
+
+def _invitation(file: Path) -> str:
+    """Raises ConfigError: nothing was given, or what must not stand in the arguments; never shown."""
+    if file == Path("-"):
+        given = sys.stdin.readline(1024).strip()
+        if not given:
+            expected = "the invitation on standard input, or --invitation FILE"
+            raise ConfigError(WrongKey("--invitation", "nothing", expected))
+        return given
+    if not file.exists():
+        found = "no file of that name (was it the token? then ask for another: it has been seen)"
+        raise ConfigError(WrongKey("--invitation", found, "a file of mode 0600, or -"))
+    return read_word("--invitation", file)
 
 
 if __name__ == "__main__":

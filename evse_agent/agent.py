@@ -21,7 +21,7 @@ from evse_agent.backoff import Backoff
 from evse_agent.clock import EVERY_S, Clock, source_of
 from evse_agent.config import Config
 from evse_agent.drain import Drain
-from evse_agent.errors import AuthExpiredError, StoreError
+from evse_agent.errors import AgentError, AuthExpiredError, StoreError
 from evse_agent.intake import Answer, Intake, refusal
 from evse_agent.intervals import Interval, State, Step, take
 from evse_agent.key import Signer, load, thumbprint
@@ -141,7 +141,12 @@ class Agent:
     def _tick(self) -> None:
         """What the main thread does when it is woken, and once a second."""
         try:
+            if not self._intake.alive:
+                raise AgentError(
+                    "the controller's thread has ended, see the log above; start again"
+                )
             self._link.mend()
+            self._throttle.keep()
             if self._link.connected:
                 waiting_too = self._drain is None or not self._drain.active
                 self._outbox.send(waiting_too=waiting_too)
@@ -195,11 +200,17 @@ class Agent:
             self._keep(take(self._state, said, every, packet.record_times))
         except RefusedError as error:
             edge, last = self._state.edge, self._state.last
-            if not isinstance(said, End) or edge is None or last is None:
+            if edge is None or last is None:
                 raise
             # A session must be able to end, or nothing could follow it.
-            say(logger, logging.ERROR, "interval_impossible", why=error)
-            self._keep(Step(State(), uncovered=(edge.at, last.at)))
+            if isinstance(said, End):
+                say(logger, logging.ERROR, "interval_impossible", why=error)
+                self._keep(Step(State(ended=self._state.ended), uncovered=(edge.at, last.at)))
+            elif said.session_id != last.session_id:
+                self._take(End(last.session_id))
+                self._take(said)
+            else:
+                raise
 
     def _require_direction(self, said: Sample | End) -> None:
         last = self._state.last
@@ -258,7 +269,7 @@ class Agent:
                 " hour")  # fmt: skip
 
     def _greeting(self) -> Answer | None:
-        return None if self._throttle.limit_w is None else self._throttle.line()
+        return self._throttle.greeting()
 
     # --- the broker's messages ---------------------------------------------------------------------------
 
@@ -310,7 +321,11 @@ class Agent:
             self._broker = state
             if not up:
                 say(logger, logging.WARNING, "mqtt_down", why=why, consequence="everything is kept")
-            self._store.keep(broker={**state, "since": datetime.now(UTC).isoformat()})
+            try:
+                self._store.keep(broker={**state, "since": datetime.now(UTC).isoformat()})
+            except StoreError as error:
+                # For `status` only; raised here it would end the connection's thread.
+                say(logger, logging.ERROR, "store", why=error)
         self._wake.put("broker")
 
     def _presence_changed(self) -> None:

@@ -7,10 +7,12 @@
 The key is pending then; a second person at the registry approves it.
 """
 
+import http.client
 import json
 import ssl
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,9 +51,7 @@ def enrol(
     """
     parts = urlsplit(api)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise EnrolmentError(
-            f"--api: found {api!r}; expected a URL such as https://registry.example"
-        )
+        raise EnrolmentError(f"--api: found {api!r}; expected a URL such as https://keys.example")
     if parts.scheme == "http" and not allow_plain and not is_loopback(parts.hostname):
         raise EnrolmentError(
             f"--api: found {api!r}, another machine without TLS; expected https: whoever reads the"
@@ -59,13 +59,19 @@ def enrol(
         )
     opener = _opener(ca_file if parts.scheme == "https" else None, https=parts.scheme == "https")
     base = api.rstrip("/")
-    challenge = _post(
-        opener,
-        f"{base}/v1/enrolments/challenge",
-        json.dumps({"invitation": invitation}).encode(),
-        "application/json",
-        host=parts.hostname,
-    )
+    try:
+        challenge = _post(
+            opener,
+            f"{base}/v1/enrolments/challenge",
+            json.dumps({"invitation": invitation}).encode(),
+            "application/json",
+            host=parts.hostname,
+        )
+    except EnrolmentError as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
+        # Used already. If by this very key, the answer to its proof says what has become of it.
+        challenge = {"nonce": "none"}
     nonce = challenge.get("nonce")
     if type(nonce) is not str or not nonce:
         raise EnrolmentError(f"the registry at {api}: found an answer without a nonce")
@@ -111,17 +117,19 @@ def _post(
             content = answer.read(ANSWER_MAX_BYTES)
     except urllib.error.HTTPError as error:
         said = error.read(ANSWER_MAX_BYTES).decode("utf-8", "replace")
-        raise EnrolmentError(f"the registry answers {error.code}: {_problem(said)}") from error
+        refused = EnrolmentError(f"the registry answers {error.code}: {_problem(said)}")
+        refused.status = error.code
+        raise refused from error
     except urllib.error.URLError as error:
         reason = error.reason if isinstance(error.reason, Exception) else error
         words = tls.trouble(reason, who="the registry", host=host, ca="--ca", cert="none")
         raise EnrolmentError(words) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         words = tls.trouble(error, who="the registry", host=host, ca="--ca", cert="none")
         raise EnrolmentError(words) from error
     try:
         fields = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EnrolmentError(
             f"{url}: found an answer that is no JSON; expected an object"
         ) from error

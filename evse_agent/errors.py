@@ -74,6 +74,7 @@ class StoreDamagedError(StoreError):
 
 
 class EnrolmentError(AgentError):
-    """The registry refuses, or does not answer."""
+    """The registry refuses, or does not answer. ``status``: of its answer; 0 where there is none."""
 
     exit_status = 5
+    status = 0

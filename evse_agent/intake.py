@@ -75,6 +75,11 @@ class Intake:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still listens; it ends by ``stop`` alone."""
+        return self._thread.is_alive()
+
     def stop(self, *, timeout_s: float) -> None:
         """Answer the line that is being handled, then hang up."""
         os.eventfd_write(self._wake, 1)

@@ -25,6 +25,9 @@ LATE: Final = 2
 RECORDS_MAX_BYTES: Final = 5000
 """Of the records of one packet, in JSON: with the other fields, in base64, a packet just holds them."""
 
+ENDED_MAX: Final = 64
+"""Ended sessions that are remembered; a controller sends no more than a few again."""
+
 Times = Callable[[Sequence[str]], tuple[datetime, ...]]
 """The times of all points of some records, ascending. Raises RefusedError."""
 
@@ -36,10 +39,12 @@ class State:
     Attributes:
         edge: where the next interval begins.
         last: the newest sample.
+        ended: the sessions that ended last, and the time up to which each is covered.
     """
 
     edge: Sample | None = None
     last: Sample | None = None
+    ended: tuple[tuple[str, datetime], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,19 @@ class Step:
 
 def take(state: State, line: Sample | End, every: timedelta, times: Times) -> Step:
     """Take a line. Raises RefusedError: it does not follow from the one before."""
+    last = state.last
+    if isinstance(line, Sample) and (last is None or last.session_id != line.session_id):
+        _require_uncovered(state, line)
+    step = _taken(state, line, every, times)
+    now = step.state.last
+    ended = state.ended
+    if last is not None and (now is None or now.session_id != last.session_id):
+        others = tuple(one for one in ended if one[0] != last.session_id)
+        ended = (*others, (last.session_id, last.at))[-ENDED_MAX:]
+    return replace(step, state=replace(step.state, ended=ended))
+
+
+def _taken(state: State, line: Sample | End, every: timedelta, times: Times) -> Step:
     last = state.last
     if isinstance(line, End):
         if last is None or last.session_id != line.session_id:
@@ -101,6 +119,17 @@ def _advance(edge: Sample, last: Sample, line: Sample, every: timedelta, times: 
 
 def _same(one: Sample, other: Sample) -> bool:
     return replace(one, snr_cdb=None) == replace(other, snr_cdb=None)
+
+
+def _require_uncovered(state: State, line: Sample) -> None:
+    """Lines that were sent ahead of their answers come again, also those of a session that has ended."""
+    covered = dict(state.ended).get(line.session_id)
+    if covered is not None and line.at < covered:
+        raise RefusedError(
+            "at",
+            line.at.isoformat(),
+            f"not before {covered.isoformat()}, up to which session {line.session_id} is covered",
+        )
 
 
 def _require_following(last: Sample, line: Sample) -> None:

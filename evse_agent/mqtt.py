@@ -94,9 +94,6 @@ class Link:
         received: called with "receipt" or "command", and the payload; in the connection's thread.
         changed: called when the connection stands or is gone, with why.
         presence: what is said, retained, when it stands.
-
-    Raises:
-        AuthExpiredError: Broker.CaFile or the password cannot be used.
     """
 
     def __init__(
@@ -121,8 +118,6 @@ class Link:
         self._up_since = 0.0
         self._why = ""
         self._tls: ssl.SSLContext | None = None
-        if config.broker.ca_file is not None:
-            self._tls = tls.context(config.broker.ca_file, where="Broker.CaFile")
         self._client = self._made()
 
     def _made(self) -> _Client:
@@ -138,9 +133,6 @@ class Link:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(broker.window)
         client.max_queued_messages_set(0)
-        if broker.username is not None and broker.password_file is not None:
-            word = read_word("Broker.PasswordFile", broker.password_file)
-            client.username_pw_set(broker.username, word)
         if self._tls is not None:
             client.tls_set_context(self._tls)
         client.will_set(self._topic("status"), _json(OFFLINE), qos=1, retain=True)
@@ -227,12 +219,18 @@ class Link:
 
     def _before(self) -> None:
         broker = self._config.broker
+        if broker.username is not None and broker.password_file is not None:
+            word = read_word("Broker.PasswordFile", broker.password_file)
+            self._client.username_pw_set(broker.username, word)
+        if self._tls is None and broker.ca_file is not None:
+            self._tls = tls.context(broker.ca_file, where="Broker.CaFile")
+            self._client.tls_set_context(self._tls)
         if self._tls is not None and broker.cert_file is not None and broker.key_file is not None:
             tls.load_own(self._tls, broker.cert_file, broker.key_file, now=datetime.now(UTC))
 
     def _broke(self) -> None:
-        self._down("the connection broke off by an error, which the log shows")
         self._broken = True
+        self._down("the connection broke off by an error, which the log shows")
 
     def _failed(self, error: Exception) -> None:
         broker = self._config.broker
@@ -291,9 +289,10 @@ class Link:
         self._up_since = time.monotonic()
         self._connected = True
         self._why = ""
+        # First of all: a packet stored from now on is a new one, not backlog.
+        self._changed(True, "")
         say(logger, logging.INFO, "mqtt_up", broker=self._config.broker.host)
         self.say_status(self._presence(), retain=True)
-        self._changed(True, "")
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: Any, reason: Any, _properties: object

@@ -22,7 +22,9 @@ def status(config: Config, *, now: datetime) -> dict[str, object]:
         StoreError: there is no store, or it cannot be read.
     """
     path = config.store_file
-    if not path.exists():
+    with named(path):
+        there = path.exists()
+    if not there:
         raise StoreError(f"StoreFile {path}: found nothing; expected a store: the agent never ran")
     with (
         named(path),

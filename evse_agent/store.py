@@ -171,6 +171,7 @@ class Store:
                 self._put("next_sequence", str(stored[-1].sequence + 1))
             self._put("edge", "" if state.edge is None else to_json(state.edge))
             self._put("last", "" if state.last is None else to_json(state.last))
+            self._put("ended", json.dumps([(one, at.isoformat()) for one, at in state.ended]))
         # Only what is committed is counted.
         with self._lock:
             self._packets += len(stored)
@@ -279,7 +280,9 @@ class Store:
             except RefusedError as error:
                 raise damaged(self.path, f"its {name} is no sample: {error}") from error
             samples.append(None if isinstance(sample, End) else sample)
-        return State(*samples)
+        ended = json.loads(self.fact("ended") or "[]")
+        edge, last = samples
+        return State(edge, last, tuple((one, datetime.fromisoformat(at)) for one, at in ended))
 
     def fact(self, name: str) -> str | None:
         """A kept value."""

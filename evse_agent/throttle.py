@@ -8,6 +8,7 @@ controller, stored, then acknowledged: killed before that, the broker delivers i
 stands when the agent is back. Each controller that connects is told.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -55,6 +56,7 @@ class Throttle:
         self._monotonic = monotonic
         kept = store.kept("command")
         self._command: dict[str, Any] = kept if isinstance(kept, dict) else {}
+        self._unkept: dict[str, Any] | None = None
         self._since = monotonic()
         self._disobeyed = False
         if self._command.get("limit_w") is not None:
@@ -80,6 +82,22 @@ class Throttle:
             told["reason"] = self._command["reason"]
         return told
 
+    def greeting(self) -> dict[str, object] | None:
+        """What a controller is told that connects: also a release, which it may have missed. None where
+        nothing was ever commanded: a store that was lost releases no limit.
+        """
+        return self.line() if self._command or not self._bidirectional else None
+
+    def keep(self) -> None:
+        """Store what could not be stored when it was commanded; called now and then."""
+        if (unkept := self._unkept) is None:
+            return
+        with contextlib.suppress(StoreError):
+            self._store.keep(command=unkept)
+            say(logger, logging.INFO, "limit_kept", **unkept)
+            if self._unkept is unkept:
+                self._unkept = None
+
     def command(self, payload: bytes) -> dict[str, object]:
         """Obey a command. The acknowledgement of it."""
         command_id = ""
@@ -99,12 +117,14 @@ class Throttle:
         level = logging.INFO if kept["limit_w"] is None else logging.WARNING
         say(logger, level, "limit", **kept, controller="told" if told else "none connected")
         details = [] if told else ["no controller is connected; it is told when it connects"]
+        self._unkept = None
         try:
             self._store.keep(command=kept)
         except StoreError as error:
             # A battery that is too hot does not wait for a disk.
+            self._unkept = kept
             say(logger, logging.ERROR, "limit_not_kept", why=error,
-                consequence="it is in force until the agent ends")  # fmt: skip
+                consequence="in force until the agent ends; storing it is tried again")  # fmt: skip
             details.append(f"it could not be stored: {error}")
         return _answer(command_id, "obeyed", "; ".join(details))
 

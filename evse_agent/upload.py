@@ -60,7 +60,7 @@ def fitting(packets: Sequence[Stored], *, packets_max: int = PACKETS_MAX) -> lis
 
 
 class Upload:
-    """Where batches go. Raises AuthExpiredError: the authority's file cannot be used."""
+    """Where batches go."""
 
     def __init__(self, url: str, token_file: Path, ca_file: Path | None) -> None:
         parts = urlsplit(url)
@@ -68,9 +68,9 @@ class Upload:
         self._port = parts.port
         self._path = f"{parts.path}/v1/packets/batch"
         self._token_file = token_file
+        self._ca_file = ca_file
+        self._https = parts.scheme == "https"
         self._tls: ssl.SSLContext | None = None
-        if parts.scheme == "https":
-            self._tls = tls.context(ca_file, where="UploadCaFile")
 
     def send(self, batch: Sequence[Stored]) -> Outcome:
         """Send a batch and wait for the answer, at most a minute."""
@@ -78,6 +78,8 @@ class Upload:
         try:
             # Read each time: a token is exchanged without a restart.
             token = read_word("UploadTokenFile", self._token_file)
+            if self._https and self._tls is None:
+                self._tls = tls.context(self._ca_file, where="UploadCaFile")
             status, headers, body = self._ask(batch, token, give_up_at)
         except AuthExpiredError as error:
             return Outcome(trouble=str(error))

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ingest_daemon.errors import SettingsError, WrongSetting
+from ingest_daemon.impatient import Impatient
 from ingest_daemon.settings import Settings
 
 CONNECTIONS_MAX: Final = 128
@@ -57,7 +58,7 @@ class Server:
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=Impatient,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

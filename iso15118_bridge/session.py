@@ -141,6 +141,10 @@ def run(chosen: argparse.Namespace) -> int:
         if certificates is None:
             certificates = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "certificates"
             _make_certificates(certificates)
+        if chosen.logs is None:
+            # Under a name that nobody could foresee, and so put a link in its place.
+            chosen.logs = Path(tempfile.mkdtemp(prefix="iso15118-"))
+            print(f"logs: {chosen.logs}", file=sys.stderr)
         chosen.logs.mkdir(parents=True, exist_ok=True)
         link = stack.enter_context(plugged())
         module = [sys.executable, "-m"]
@@ -267,7 +271,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dynamic", action="store_true", help="the charger controls the power")
     parser.add_argument("--certificates", type=Path, help="made for the occasion if not given")
     parser.add_argument("--record", type=Path, help="write every message here")
-    parser.add_argument("--logs", type=Path, default=Path(tempfile.gettempdir()), help="folder")
+    parser.add_argument(
+        "--logs", type=Path, help="folder; a new one below the temporary if not given"
+    )
     return parser
 
 

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Final
 
 from settlement.packets import Content, MeterPoint, MeterRecord, ocmf
+from settlement.packets.content import IMPORT_UNKNOWN
 
 _BEGINS: Final = "B"
 _ENDS: Final = frozenset("ELRAP")
@@ -137,7 +138,9 @@ def _interval(
             problem = problem or f"{way}: stated only at {at}; expected at both ends"
         elif names[0] != names[1]:
             problem = problem or f"{way}: register {names[0]}, then {names[1]}; expected one"
-        # Stated at neither end: nothing flowed that way. At one end, or of two registers: not known.
+        elif way == "import" and said == [None, None]:
+            problem = problem or IMPORT_UNKNOWN
+        # Export stated at neither end: nothing is claimed. At one end, or of two registers: not known.
         usable = None not in said and names[0] == names[1]
         for edge, value in zip(("start", "end"), said, strict=True):
             registers[f"{way}_{edge}_milliwh"] = value if usable else 0

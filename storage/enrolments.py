@@ -287,7 +287,8 @@ def reject(
 def _require_open(enrolment: Enrolment, at: datetime) -> None:
     if enrolment.state != "invited":
         expected = "an invitation that no key has used: have the EVSE invited anew"
-        found_ = "was used by another key" if enrolment.key_id else f"is {enrolment.state}"
+        used = f"was used by key {enrolment.key_id}"
+        found_ = used if enrolment.key_id else f"is {enrolment.state}"
         raise KeyRefusedError(Refusal.STATE, "invitation", found_, expected)
     if enrolment.expires_at <= at:
         raise KeyRefusedError(

@@ -19,9 +19,12 @@ _LOCK: Final = 0x7632_675F_6A75
 
 
 RAW_TOPIC: Final[LiteralString] = """
-    case when source = 'mqtt' and evse_id not like 'meter:%%' then evse_id end"""
+    case when source = 'mqtt' and evse_id not like 'meter:%%' and not exists (
+        select from device_key k where k.evse_id = raw_packet.evse_id and k.client_id <> '')
+    then evse_id end"""
 """Of a row of raw_packet, the id in the topic on which it came: over MQTT the one under which it stands
-there, for what came on another was set aside."""
+there, for what came on another was set aside. Not known where a client is enrolled to bring the EVSE's
+packets: landing let in what came on the EVSE's own topic or that client's, and keeps no word of which."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from settlement.packets import ocmf
-from settlement.packets.content import Envelope, MeterPoint, UnreadablePacketError
+from settlement.packets.content import (
+    IMPORT_UNKNOWN,
+    Envelope,
+    MeterPoint,
+    UnreadablePacketError,
+)
 from settlement.packets.fields import json_object, wrong
 
 NAME: Final = "records"
 RECORDS_MAX: Final = 4
+PROBLEMS_SAID: Final = 4
 TIME_RESOLUTION: Final = timedelta(milliseconds=1)
 """Of a meter's record; a packet's own times may be finer."""
 
@@ -76,8 +82,9 @@ def _within(where: str, error: UnreadablePacketError) -> UnreadablePacketError:
 def registers(inner: Sequence[Envelope], started_at: datetime, ended_at: datetime) -> Registers:
     """The registers at both ends of the packet, from its records.
 
-    A direction stated at both ends counts; stated nowhere it is 0 at both; stated otherwise, the
-    packet has a problem, as it has with any point whose flags forbid billing.
+    A direction stated at both ends counts; stated nowhere it is 0 at both, though an export without any
+    import is a problem; stated otherwise, the packet has a problem, as it has with any point whose flags
+    forbid billing.
 
     Raises:
         UnreadablePacketError: a record cannot be read, or begins or ends at another time.
@@ -94,7 +101,9 @@ def registers(inner: Sequence[Envelope], started_at: datetime, ended_at: datetim
     problems = list(dict.fromkeys(p.problem for p in points if p.problem))
     exported = _ends("export", points, first, last, problems)
     imported = _ends("import", points, first, last, problems)
-    return Registers(*exported, *imported, "; ".join(problems))
+    if all(point.import_milliwh is None for point in points) and exported != (0, 0):
+        problems.append(IMPORT_UNKNOWN)
+    return Registers(*exported, *imported, "; ".join(problems[:PROBLEMS_SAID]))
 
 
 def _points(inner: Sequence[Envelope]) -> Iterable[MeterPoint]:

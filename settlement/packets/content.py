@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
 
 class UnreadablePacketError(ValueError):
@@ -118,6 +119,14 @@ class MeterPoint:
     problem: str
     export_register: str = ""
     import_register: str = ""
+
+
+IMPORT_UNKNOWN: Final = (
+    "import register: stated nowhere; expected beside the export register, since what was taken from the"
+    " grid meanwhile would not be known"
+)
+"""Why an interval of a meter that states its export alone is not billable: leaving out what was charged
+would raise the net."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,13 @@ from typing import Final
 from settlement.packets.content import UnreadablePacketError
 from settlement.packets.fields import NUMBER_MAX_CHARS, Digits
 
-EXPORT_REGISTERS: Final = ("C2", "C0", "2.8.0", "C3", "C1")
-IMPORT_REGISTERS: Final = ("B2", "B0", "1.8.0", "B3", "B1", "98.8.0")
-"""Which register counts where a record states several, the first first: of the transaction at the
-mains, of all time at the mains, the plain register of IEC 62056, then those on the device's side."""
+EXPORT_REGISTERS: Final = ("C0", "C2", "2.8.0", "C1", "C3")
+IMPORT_REGISTERS: Final = ("B0", "B2", "1.8.0", "B1", "B3", "98.8.0")
+"""Which register counts where a record states several, the first first: of all time at the mains, of
+the transaction at the mains (it begins anew with each, and continuity is lost with it), the plain register
+of IEC 62056, then those on the device's side."""
+
+CHANNEL_MARK: Final = "@"
 
 CLOCKS: Final[Mapping[str, str]] = {
     "S": "synchronised",
@@ -63,6 +66,9 @@ STATUSES: Final[Mapping[str, str]] = {
     "F": "read error",
 }
 
+READINGS_MAX: Final = 512
+"""Entries of RD; a record has no room for more unless they say nothing."""
+
 _INHERITED: Final = ("TM", "TX", "RI", "RU", "RT", "EF", "ST")
 _PLACES: Final = {"kwh": 6, "wh": 3}
 _MAGNITUDE_MAX: Final = 10**18
@@ -77,7 +83,7 @@ _TIME: Final = re.compile(
 # A-B: may be missing; B, E and F may be letters that stand for "any". F 0 and 255 are the present
 # value; another is a value stored at some earlier time.
 _OBIS: Final = re.compile(
-    r"(?:0?1-[0-9A-Za-z]{1,2}:)?([0-9A-Fa-f]{1,2})\.0?8\.(?:00?|e)(?:[.*&](?:00?|255|FF|200))?",
+    r"(?:0?1-([0-9A-Za-z]{1,2}):)?([0-9A-Fa-f]{1,2})\.0?8\.(?:00?|e)(?:[.*&](?:00?|255|FF|200))?",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -91,7 +97,8 @@ class Reading:
         at: when, UTC.
         clock: letter of the clock's state; empty: none.
         kind: letter of the transaction; empty: none.
-        register: one of ``EXPORT_REGISTERS`` or ``IMPORT_REGISTERS``; empty: none that counts here.
+        register: one of ``EXPORT_REGISTERS`` or ``IMPORT_REGISTERS``, and the channel where the code
+            names one (``2.8.0@2``); empty: none that counts here.
         milliwatt_hours: what the register showed; None: it is no energy register, or not stated.
         problem: why its flags forbid billing; empty where they do not.
     """
@@ -116,11 +123,23 @@ def register_of(code: str) -> str:
     match = _OBIS.fullmatch(code.strip())
     if match is None:
         return ""
-    value = match[1].upper().lstrip("0")
+    value = match[2].upper().lstrip("0")
     for name in (value, f"{value}.8.0"):
         if name in EXPORT_REGISTERS or name in IMPORT_REGISTERS:
             return name
     return ""
+
+
+def channel_of(code: str) -> str:
+    """The channel that an OBIS code names, for a meter that counts several lines: registers of two
+    have no difference. Empty: 0, or a letter, which stands for any.
+
+    >>> [channel_of(c) for c in ("1-2:2.8.0", "01-00:C2.08.00*FF", "1-b:2.8.e", "2.8.0")]
+    ['2', '', '', '']
+    """
+    match = _OBIS.fullmatch(code.strip())
+    named = (match[1] or "") if match else ""
+    return named.lstrip("0") if named.isdigit() else ""
 
 
 def time_of(where: str, value: object) -> tuple[datetime, str]:
@@ -204,6 +223,10 @@ def entries_of(entries: object) -> list[dict[str, object]]:
     if not isinstance(entries, list) or not entries:
         found = "missing" if entries is None else reprlib.repr(entries)
         raise UnreadablePacketError("payload.RD", found, "a list of readings")
+    if len(entries) > READINGS_MAX:
+        raise UnreadablePacketError(
+            "payload.RD", f"{len(entries)} readings", f"at most {READINGS_MAX}"
+        )
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise UnreadablePacketError(f"payload.RD[{place}]", reprlib.repr(entry), "an object")
@@ -211,13 +234,17 @@ def entries_of(entries: object) -> list[dict[str, object]]:
 
 
 def times(entries: object) -> list[datetime]:
-    """Only the times of RD's entries, for who needs no more. Raises UnreadablePacketError."""
+    """Only the times of which RD makes points, for who needs no more. Raises UnreadablePacketError."""
     found: list[datetime] = []
+    registered: list[datetime] = []
     stated: object = None
+    code: object = None
     for place, entry in enumerate(entries_of(entries)):
-        stated = entry.get("TM", stated)
+        stated, code = entry.get("TM", stated), entry.get("RI", code)
         found.append(time_of(f"payload.RD[{place}].TM", stated)[0])
-    return found
+        if isinstance(code, str) and register_of(code):
+            registered.append(found[-1])
+    return registered or found
 
 
 def _reading(where: str, place: int, stated: Mapping[str, object]) -> Reading:
@@ -225,6 +252,8 @@ def _reading(where: str, place: int, stated: Mapping[str, object]) -> Reading:
     words = {name: _word(f"{where}.{name}", stated.get(name)) for name in _INHERITED[1:]}
     register, unit = register_of(words["RI"]), words["RU"]
     problems = list(_flags(clock, words))
+    if register and (channel := channel_of(words["RI"])):
+        register = f"{register}{CHANNEL_MARK}{channel}"
     value = None
     if register and unit.casefold() not in _PLACES:
         problems.append(f"RU {unit!r} is no unit of energy (kWh or Wh)")

@@ -5,11 +5,13 @@ the whole record. What contradicts itself is a problem of its point, not an erro
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from settlement.packets.content import MeterPoint, UnreadablePacketError
 from settlement.packets.ocmf_fields import (
     BILLABLE_CLOCKS,
+    CHANNEL_MARK,
     EXPORT_REGISTERS,
     IMPORT_REGISTERS,
     Reading,
@@ -17,6 +19,9 @@ from settlement.packets.ocmf_fields import (
 
 POINTS_MAX: Final = 63
 """Points of one record: a reading's number within it has six bits."""
+
+PROBLEM_MAX_CHARS: Final = 200
+"""Of what a point says is wrong: what is inherited by many readings would be said by each."""
 
 
 def points(complete: Sequence[Reading]) -> tuple[MeterPoint, ...]:
@@ -53,7 +58,7 @@ def points(complete: Sequence[Reading]) -> tuple[MeterPoint, ...]:
                 clock=next(
                     (r.clock for r in here if r.clock not in BILLABLE_CLOCKS), here[0].clock
                 ),
-                problem="; ".join(problems),
+                problem=_short("; ".join(problems)),
                 export_register=exporting if export_value is not None else "",
                 import_register=importing if import_value is not None else "",
             )
@@ -61,12 +66,21 @@ def points(complete: Sequence[Reading]) -> tuple[MeterPoint, ...]:
     return tuple(made)
 
 
+def _short(problem: str) -> str:
+    return problem if len(problem) <= PROBLEM_MAX_CHARS else problem[: PROBLEM_MAX_CHARS - 1] + "…"
+
+
 def _chosen(registered: Sequence[Reading], preferred: Sequence[str]) -> str:
     """The first of the preferred registers that is stated at most of the times; empty: none is."""
-    stated = {name: {r.at for r in registered if r.register == name} for name in preferred}
-    # max keeps the first of equals.
-    most = max(preferred, key=lambda name: len(stated[name]))
-    return most if stated[most] else ""
+    stated: dict[str, set[datetime]] = {}
+    for reading in registered:
+        if reading.register.partition(CHANNEL_MARK)[0] in preferred:
+            stated.setdefault(reading.register, set()).add(reading.at)
+
+    def rank(name: str) -> tuple[int, int, str]:
+        return -len(stated[name]), preferred.index(name.partition(CHANNEL_MARK)[0]), name
+
+    return min(stated, key=rank, default="")
 
 
 def _shown(here: Sequence[Reading], register: str, problems: list[str]) -> int | None:

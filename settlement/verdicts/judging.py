@@ -164,7 +164,7 @@ def _after_signatures(one: _Open, found: Sequence[Sequence[DeviceKey]], policy: 
         return one.refused(PacketReason.WRONG_TOPIC, detail, key)
     if isinstance(said, MeterRecord):
         return _record_verdict(one, said, key, policy)
-    if found_fault := fault(said) or _untimely(said, one.landed, policy):
+    if found_fault := fault(said) or _untimely(one, said, policy):
         return one.refused(*found_fault, key)
     return Verdict(one.landed, one.envelope, said, None, "", None, key)
 
@@ -180,16 +180,16 @@ def _wrong_device(one: _Open, found: Sequence[Sequence[DeviceKey]], key: DeviceK
     return ""
 
 
-def _untimely(
-    said: Content, landed: LandedPacket, policy: Policy
-) -> tuple[PacketReason, str] | None:
+def _untimely(one: _Open, said: Content, policy: Policy) -> tuple[PacketReason, str] | None:
     if said.clock_offset_us is not None:
         offset = timedelta(microseconds=said.clock_offset_us)
         if abs(offset) > policy.clock_offset:
             most = policy.clock_offset // timedelta(microseconds=1)
             detail = f"clock offset: {said.clock_offset_us} µs; expected at most {most} either way"
             return PacketReason.CLOCK_OFFSET, detail
-    if detail := _early(said.ended_at, landed, policy):
+    # The times of a packet that carries records are the meter's.
+    ahead = policy.meter_future if one.envelope.inner else policy.future
+    if detail := _early(said.ended_at, one.landed, ahead):
         return PacketReason.FUTURE_TIME, detail
     return None
 
@@ -205,13 +205,13 @@ def _record_verdict(one: _Open, said: MeterRecord, key: DeviceKey, policy: Polic
     if faults:
         reason, detail = min(faults, key=lambda found: _PRECEDENCE.index(found[0]))
         return one.refused(reason, detail, key)
-    if detail := _early(said.points[-1].at, one.landed, policy):
+    if detail := _early(said.points[-1].at, one.landed, policy.meter_future):
         return one.refused(PacketReason.FUTURE_TIME, detail, key)
     return Verdict(one.landed, one.envelope, None, None, "", said, key, intervals)
 
 
-def _early(signed_at: datetime, landed: LandedPacket, policy: Policy) -> str:
+def _early(signed_at: datetime, landed: LandedPacket, ahead: timedelta) -> str:
     """In words, that a packet was signed after it came; empty where it was not."""
-    if signed_at <= landed.received_at + policy.future:
+    if signed_at <= landed.received_at + ahead:
         return ""
     return f"ended_at: {signed_at.isoformat()}, received {landed.received_at.isoformat()}"

@@ -33,10 +33,19 @@ class LandedPacket:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a packet's clock may be off, in either direction."""
+    """What a clock may be off.
+
+    Attributes:
+        clock_offset: a charger's own estimate of its clock's error, in either direction.
+        future: by how much a charger's packet may be signed after it came.
+        meter_future: the same of a meter's record, alone or carried. A meter declares no error, and its
+            clock is set by hand or from the charger now and then; more than this moves energy to another
+            price.
+    """
 
     clock_offset: timedelta = timedelta(milliseconds=50)
     future: timedelta = timedelta(milliseconds=50)
+    meter_future: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

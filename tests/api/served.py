@@ -30,17 +30,20 @@ def problem(answer: httpx.Response, status: int) -> Any:
 
 
 class Served:
-    """``python -m api`` on a free port, with tokens for anna and bert (read, write) and rita (read)."""
+    """``python -m api`` on a free port, with tokens for anna and bert (all of keys), rita (read), walt
+    (write) and ivan (import).
+    """
 
     def __init__(self, folder: Path, database: str, **settings: object) -> None:
         self.token_file = folder / "tokens.json"
         self.tokens = {
             name: self.make_token(name, *scopes)
             for name, scopes in (
-                ("anna", (tokens.READ, tokens.WRITE)),
-                ("bert", (tokens.READ, tokens.WRITE)),
+                ("anna", (tokens.READ, tokens.WRITE, tokens.IMPORT)),
+                ("bert", (tokens.READ, tokens.WRITE, tokens.IMPORT)),
                 ("rita", (tokens.READ,)),
                 ("walt", (tokens.WRITE,)),
+                ("ivan", (tokens.IMPORT,)),
             )
         }
         environment = {n: v for n, v in os.environ.items() if not n.startswith("V2G_")}

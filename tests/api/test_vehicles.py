@@ -88,6 +88,7 @@ def test_a_dashboard_sees_the_state_and_nobody_without_its_scope_does(
         status, problem = ask(f"{root}/v1/vehicles/nobody/state", given["vehicles:read"])
         assert (status, problem["error"]) == (404, "UNKNOWN")
         assert "nobody" in problem["detail"]
+        assert ask(f"{root}/v1/vehicles/a%00b/state", given["vehicles:read"])[0] == 404
 
 
 def test_a_cache_that_is_not_there_is_told_as_such(plain_database, tokens, tmp_path):

@@ -17,7 +17,7 @@ QUARTER_S = 900
 def record(meter: Meter, number: int, *, more_wh: int = 0) -> bytes:
     """One point, a quarter of an hour after the one before; 1.8 kWh further."""
     kwh = f"{1 + (1800 * number + more_wh) / 1000:.3f}"
-    where = point(at=START + timedelta(seconds=number * QUARTER_S), export_kwh=kwh)
+    where = point(at=START + timedelta(seconds=number * QUARTER_S), export_kwh=kwh, import_kwh="5")
     return make_record(meter, [where], number, context="F", IT="EVCCID", ID="V1")
 
 

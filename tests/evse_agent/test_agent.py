@@ -113,6 +113,7 @@ def test_a_limit_reaches_the_controller_is_acknowledged_and_survives_kill_9(brok
     with Receiver(broker) as receiver, Charger(tmp_path / "c", broker) as charger:
         charger.wait_up()
         controller = charger.controller()
+        assert controller.say(sample(0))["accepted"]  # so the agent has taken the connection
         receiver.command(command_id="c-1", kind="limit", limit_w=0, reason="THERMAL_LIMIT_REACHED")
 
         told = controller.heard()

@@ -112,6 +112,20 @@ def test_an_expired_certificate_is_named_nothing_is_lost_and_a_renewed_one_is_ta
         charger.wait_up()
 
 
+def test_an_authoritys_file_that_is_not_there_stops_nothing_and_is_taken_when_it_is(
+    tls_broker, tmp_path
+):
+    ca = tmp_path / "ca.pem"
+    with tls_charger(tmp_path / "c", tls_broker, Broker={"CaFile": str(ca)}) as charger:
+        assert wait_why(charger, "cannot be used").startswith("ERR_AUTH_EXPIRED Broker.CaFile")
+        deliver(charger, [sample(0), sample(1)])
+        assert charger.status()["waiting"] == 1
+
+        ca.write_bytes(tls_broker.ca.read_bytes())
+
+        charger.wait_up()
+
+
 @pytest.mark.parametrize("what", ["key open to others", "not a pair", "no certificate"])
 def test_files_that_cannot_be_used_are_err_auth_expired(tls_broker, tmp_path, what):
     mine = issued(tmp_path / "mine", authority(), EVSE_ID)

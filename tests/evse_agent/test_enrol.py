@@ -1,7 +1,9 @@
 """Enrolment from the charger's side, against the real registry: proven, approved, and then paid for."""
 
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -55,6 +57,65 @@ def test_a_charger_proves_its_key_and_a_second_person_approves_it(plain_database
         assert "the registry answers 40" in refused.stderr
 
 
+def test_said_again_it_tells_what_has_become_of_the_key(plain_database, tmp_path):
+    with (
+        Served(tmp_path, plain_database) as registry,
+        Charger(tmp_path / "c", None) as charger,
+    ):
+        invited = registry.post(
+            "/v1/keys/invitations", {"evse_id": charger.content["EvseId"]}, status=201
+        )
+        run(charger, registry.url, invited["invitation"])
+
+        waits = run(charger, registry.url, invited["invitation"])
+        path = f"/v1/keys/enrolments/{invited['enrolment_id']}"
+        registry.post(f"{path}/reject", {"reason": "not ours"}, by="bert")
+        rejected = run(charger, registry.url, invited["invitation"])
+
+        charger.process.stop()
+        (tmp_path / "c" / "signing.pem").unlink()
+        key.generate(tmp_path / "c" / "signing.pem")
+        other = run(charger, registry.url, invited["invitation"])
+
+    assert (waits.returncode, "waits for a second" in waits.stdout) == (0, True), waits.stderr
+    assert (rejected.returncode, "was rejected" in rejected.stdout) == (5, True), rejected.stderr
+    assert (other.returncode, "was used by key" in other.stderr) == (5, True), other.stderr
+
+
+def test_an_invitation_is_no_argument_and_is_never_shown(tmp_path):
+    with Charger(tmp_path / "c", None) as charger:
+        done = subprocess.run(
+            [sys.executable, "-m", "evse_agent", "enrol", "--config", str(charger.config_file),
+             "--api", "http://127.0.0.1:1", "--invitation", "a-secret-token"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "expected a file of mode 0600, or -" in done.stderr
+    assert "a-secret-token" not in done.stderr + done.stdout
+
+
+def test_a_registry_that_answers_nonsense_is_an_error_in_words(tmp_path):
+    signer = key.generate(tmp_path / "k.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def nonsense():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"nonsense\r\n\r\n")
+
+        answering = threading.Thread(target=nonsense)
+        answering.start()
+        with pytest.raises(EnrolmentError, match="nonsense"):
+            enrol(f"http://127.0.0.1:{server.getsockname()[1]}", invitation="x", evse_id="E1",
+                  signer=signer)  # fmt: skip
+        answering.join()
+
+
 def test_the_proof_is_what_the_registry_reads(tmp_path):
     from evse_agent.enrol import sign_proof
 
@@ -68,8 +129,8 @@ def test_the_proof_is_what_the_registry_reads(tmp_path):
 @pytest.mark.parametrize(
     ("api", "expected"),
     [
-        ("registry.example", "expected a URL"),
-        ("http://registry.example", "another machine without TLS"),
+        ("keys.example", "expected a URL"),
+        ("http://keys.example", "another machine without TLS"),
         ("ftp://127.0.0.1", "expected a URL"),
     ],
 )

@@ -82,13 +82,25 @@ def test_more_than_an_hour_without_a_sample_is_reported_as_uncovered():
 def test_the_end_of_a_session_closes_what_is_open_and_may_be_said_again():
     found, state = walk([at(0), at(15), at(20), End("SESSION-1"), End("SESSION-1")])
 
-    assert (found, state) == ([(0, 15), (15, 20)], State())
+    assert (found, state.edge, state.last) == ([(0, 15), (15, 20)], None, None)
 
 
 def test_another_session_ends_the_one_before():
     found, state = walk([at(0), at(10), at(12, session_id="S2", vehicle_id="V2"), End("S2")])
 
-    assert (found, state) == ([(0, 10)], State())
+    assert (found, state.edge, state.last) == ([(0, 10)], None, None)
+
+
+@pytest.mark.parametrize("closing", [End("SESSION-1"), at(20, session_id="S2", vehicle_id="V2")])
+def test_lines_of_a_session_that_has_ended_make_no_packet_again(closing):
+    """A controller that sends ahead of the answers says all of them again after a broken connection."""
+    _, state = walk([at(0), at(15), closing])
+
+    with pytest.raises(RefusedError, match="up to which session SESSION-1 is covered"):
+        take(state, at(0), EVERY, no_records)
+    found, _ = walk([at(15), at(30), End("SESSION-1")], state)
+
+    assert found == [(15, 30)]  # the same session goes on where it was ended: a step of its power
 
 
 def test_a_sample_that_is_said_again_counts_once():
@@ -133,7 +145,7 @@ def test_whatever_the_samples_and_wherever_it_is_resumed_the_intervals_cover_all
         step = take(state, line, timedelta(seconds=every_s), no_records)
         found += step.intervals
         # Killed here, and begun again from what was stored.
-        state = State(*(again(one) for one in (step.state.edge, step.state.last)))
+        state = State(again(step.state.edge), again(step.state.last), step.state.ended)
         if data.draw(st.booleans()):
             found += take(state, line, timedelta(seconds=every_s), no_records).intervals
 

@@ -1,5 +1,6 @@
 """The store: nothing is accepted that is not on disk, nothing is deleted without a receipt."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -13,7 +14,9 @@ import pytest
 
 from evse_agent.errors import StoreDamagedError, StoreError, StoreFullError
 from evse_agent.intervals import State
+from evse_agent.samples import Sample, parse
 from evse_agent.store import Store
+from tests.evse_agent.harness import sample
 
 ROOT = Path(__file__).parents[2]
 ROOM = 10**6
@@ -47,6 +50,17 @@ def test_a_packet_stays_until_its_digest_is_receipted(path):
 
         assert store.oldest(10) == [first]
         assert (store.depth().packets, store.depth().bytes) == (1, 100)
+
+
+def test_where_the_session_stands_and_which_have_ended_is_seen_again_after_a_restart(path):
+    begun = parse(json.dumps(sample(0)).encode())
+    assert isinstance(begun, Sample)
+    state = State(begun, begun, (("S-0", datetime(2026, 7, 1, 17, tzinfo=UTC)),))
+    with opened(path) as store:
+        assert store.state() == State()
+        store.add([], state)
+    with opened(path) as store:
+        assert store.state() == state
 
 
 def test_it_is_private_and_sees_everything_again_after_a_restart(path):

@@ -144,3 +144,33 @@ def test_a_limit_is_obeyed_even_when_it_cannot_be_stored():
 
     assert (watched.limit_w, len(told), answer["state"]) == (0, 1, "obeyed")
     assert "could not be stored: no room" in str(answer["detail"])
+
+
+def test_what_could_not_be_stored_is_stored_as_soon_as_there_is_room_and_outlives_a_restart(store):
+    keep, full = store.keep, [True]
+
+    def refuses(**facts):
+        if full:
+            raise StoreFullError("no room")
+        keep(**facts)
+
+    store.keep = refuses
+    watched = throttle(store, [])
+    watched.command(command(limit_w=0))
+    watched.keep()
+    assert throttle(store).limit_w is None
+
+    full.clear()
+    watched.keep()
+
+    assert throttle(store).limit_w == 0
+
+
+def test_a_controller_that_was_away_when_a_limit_was_released_is_told_when_it_connects(store):
+    watched = throttle(store)
+    assert watched.greeting() is None  # a store that was lost releases nothing
+
+    watched.command(command(limit_w=0))
+    watched.command(command(command_id="c-2", limit_w=None, reason=""))
+
+    assert watched.greeting() == {"limit_w": None, "command_id": "c-2", "reason": ""}

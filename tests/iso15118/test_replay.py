@@ -59,7 +59,7 @@ def test_the_agent_takes_every_line_and_makes_intervals_of_all_the_energy(file, 
     # then the intervals touch and cover what the meter counted
     moved = sum(one.end.export_milliwh - one.start.export_milliwh for one in intervals)
     assert moved == moved_wh * 1000
-    assert state == State()
+    assert (state.edge, state.last) == (None, None)
 
 
 def test_a_recording_goes_to_a_listening_agent(tmp_path):

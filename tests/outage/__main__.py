@@ -29,12 +29,16 @@ def main() -> None:
     parser.add_argument("--interval", type=int, default=15, help="SettlementInterval in seconds")
     parser.add_argument("--kills", type=int, default=10, help="of the agents during the outage")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9), help="repeats a run")
+    parser.add_argument("--stores", type=Path, help="where the agents' stores stand [in memory]")
     chosen = parser.parse_args()
     print(" ".join(f"--{name} {value}" for name, value in vars(chosen).items()), flush=True)
-    plan = Plan.recent(
-        chargers=chosen.chargers, hours=chosen.hours, interval=chosen.interval, seed=chosen.seed
-    )
-    stores = store_folder()
+    try:
+        plan = Plan.recent(
+            chargers=chosen.chargers, hours=chosen.hours, interval=chosen.interval, seed=chosen.seed
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    stores = store_folder(chosen.stores)
     try:
         with TemporaryDirectory(prefix="v2g-outage-") as name:
             _run(Path(name), plan, stores / "agents", kills=chosen.kills)

@@ -1,8 +1,8 @@
 """Many agents in one process, which may be killed at any moment: ``python -m tests.outage.host FOLDER``.
 
-Each is the agent of ``python -m evse_agent run`` with its own store, key, connection and uploads; what
-is left out is the socket, in whose place its controller is called here. Where a controller goes on after
-a kill is what the store knows.
+Each is the agent of ``python -m evse_agent run`` with its own store, key, connection and uploads; but
+nobody speaks on its socket: what its controller says is handed over here. Where the controller goes on
+after a kill is what the store knows.
 
 Commands on standard input, answers on standard output, a line each:
 
@@ -20,6 +20,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -52,7 +53,7 @@ class Live:
 
 
 class Hosted(Agent):
-    """The agent, without the socket and the signals of a process of its own."""
+    """The agent, without the signals of a process of its own, and with its controller's words."""
 
     def __init__(self, settings: Config, meter: Meter, plan: Plan, live: Live) -> None:
         super().__init__(settings)
@@ -61,7 +62,6 @@ class Hosted(Agent):
         self._live = live
         self._made: dict[bytes, int] = {}
         live.tell("down", self.evse_id, 0)
-        self._outbox.stored = lambda packets: None
         last = self._state.last
         # The newest is said again: its answer may have been lost, and it must not count twice.
         self.next = 0 if last is None else plan.number(last.at)
@@ -70,11 +70,17 @@ class Hosted(Agent):
         self._link.start()
         if self._drain is not None:
             self._drain.start()
+        self._intake.start()
         threading.Thread(target=self._main, name=f"main {self.evse_id}", daemon=True).start()
 
     def _main(self) -> None:
-        while not self._ended():
-            self._tick()
+        try:
+            while not self._ended():
+                self._tick()
+        except BaseException:  # noqa: BLE001 - said, and it ends the process
+            # As in a process of its own: an agent whose main thread ends is no agent any more.
+            traceback.print_exc()
+            os._exit(1)
 
     def say(self) -> None:
         """The controller's next line, with its answer."""

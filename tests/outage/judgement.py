@@ -31,8 +31,8 @@ class Waits:
     p99_s: float
     longest_s: float
     overtaken: int
-    """The most packets of the backlog that came to the daemon after a live packet was stored, and stood
-    before it was receipted."""
+    """The most packets of the backlog that came to the daemon after a live packet was stored, and were
+    committed in a transaction before its own."""
 
     def __str__(self) -> str:
         return (
@@ -68,6 +68,7 @@ def waits(database: str, fleet: Fleet) -> tuple[Waits, Waits]:
                 receipted[packet] = one["at"]
     assert stored.keys() == receipted.keys()
     backlog = _backlog(database, fleet.plan)
+    landed = _landed(database, fleet.plan)
     drained_at = backlog["landed"].max()
     assert isinstance(drained_at, float)
     before = [key for key in stored if key[1] < BEFORE]
@@ -78,11 +79,12 @@ def waits(database: str, fleet: Fleet) -> tuple[Waits, Waits]:
     ]
 
     def of(keys: Sequence[tuple[str, int]]) -> Waits:
+        assert len(keys) > 1, "hardly a live packet: the drain was over before they began"
         seconds = [receipted[key] - stored[key] for key in keys]
         overtaken = max(
-            backlog.filter(
-                (pl.col("received") > stored[key]) & (pl.col("landed") < receipted[key])
-            )["packets"].sum()
+            backlog.filter((pl.col("received") > stored[key]) & (pl.col("landed") < landed[key]))[
+                "packets"
+            ].sum()
             for key in keys
         )
         return Waits(
@@ -90,6 +92,19 @@ def waits(database: str, fleet: Fleet) -> tuple[Waits, Waits]:
         )
 
     return of(before), of(during)
+
+
+def _landed(database: str, plan: Plan) -> dict[tuple[str, int], float]:
+    """When each packet stood that is none of the outage."""
+    found = rows(
+        database,
+        "select evse_id, sequence, extract(epoch from landed_at)::float8"
+        " from raw_packet join landing_batch using (batch_id)"
+        " where sequence < %s or signed_at > %s",
+        BEFORE,
+        plan.ended_at,
+    )
+    return {(evse_id, sequence): at for evse_id, sequence, at in found}
 
 
 def _backlog(database: str, plan: Plan) -> pl.DataFrame:

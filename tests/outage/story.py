@@ -4,7 +4,7 @@ The bounds:
 
 * TEN_TIMES: the backlog comes in at ten times real time or better; and so that a long interval
   makes it no easier, ten times as many packets a second as the fleet makes at 15 s.
-* A live packet of a charger that has its connection is receipted before the next one would be due at
+* A live packet of a charger that has its connection to the broker is receipted before the next one would be due at
   15 s, and before more than ``ahead`` packets of the backlog that came later: what one room of the
   daemon and the half windows of all chargers hold. So it never waits for more than can stand in front of
   the database at one moment, however much waits in the chargers.
@@ -32,13 +32,16 @@ LIVE_MIN: Final = 50
 """Fewer live packets during the drain show nothing."""
 
 
-def store_folder() -> Path:
-    """In memory where the machine has a folder there: what is killed here is a process, not the machine.
+def store_folder(under: Path | None = None) -> Path:
+    """A new folder; in memory where the machine has a place there, unless it is said where.
 
-    That a store survives the loss of power is not shown here.
+    What is killed here is a process, not the machine: that a store survives the loss of power is not
+    shown here.
     """
     memory = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
-    return Path(tempfile.mkdtemp(prefix="v2g-outage-", dir=memory if memory.is_dir() else None))
+    if under is None and memory.is_dir():
+        under = memory
+    return Path(tempfile.mkdtemp(prefix="v2g-outage-", dir=under))
 
 
 def ahead(plan: Plan) -> int:

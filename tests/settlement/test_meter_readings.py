@@ -18,7 +18,7 @@ EVSE = "DE*V2G*E00001"
 
 
 def point(
-    step: float, wh: int | None = 0, import_wh: int | None = None, kind: str = "C", **more: str
+    step: float, wh: int | None = 0, import_wh: int | None = 0, kind: str = "C", **more: str
 ) -> MeterPoint:
     registers = {
         "export_register": "" if wh is None else "2.8.0",
@@ -75,16 +75,27 @@ def test_a_record_of_nobodys_is_the_evses_own() -> None:
     assert (named.vehicle_id, unnamed.vehicle_id) == ("VIN-1", f"EVSE:{EVSE}")
 
 
-def test_a_direction_that_is_stated_nowhere_is_none() -> None:
-    (content,) = within(record(1, point(0, 5), point(1, 6)), EVSE)
-    assert (content.import_start_milliwh, content.import_end_milliwh) == (0, 0)
+def test_an_export_that_is_stated_nowhere_is_none() -> None:
+    (content,) = within(record(1, point(0, None, 5), point(1, None, 6)), EVSE)
+    assert (content.export_start_milliwh, content.export_end_milliwh) == (0, 0)
     assert fault(content) is None
+
+
+def test_an_export_without_any_import_cannot_be_billed() -> None:
+    # given a meter that says what it gave and not what it took
+    (content,) = within(record(1, point(0, 5, None), point(1, 6, None)), EVSE)
+    # when
+    found = fault(content)
+    # then
+    assert found is not None
+    assert found[0] == "NOT_BILLABLE"
+    assert "import register: stated nowhere" in found[1]
 
 
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        (point(0, 5, 1), point(1, 6), "import: stated only at 2026-07-01T17:00:00"),
+        (point(0, 5, 1), point(1, 6, None), "import: stated only at 2026-07-01T17:00:00"),
         (point(0, None, 1), point(1, 6, 1), "export: stated only at 2026-07-01T17:15:00"),
         (point(0, 5, export_register="C2"), point(1, 6), "export: register C2, then 2.8.0"),
         (replace(point(0, 5), problem="clock unknown"), point(1, 6), "clock unknown"),

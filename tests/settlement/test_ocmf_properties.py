@@ -18,7 +18,7 @@ from tests.settlement.recorded import key_of, read
 METER = make_meter()
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_changed_byte_of_a_payload_goes_unnoticed(data: st.DataObject) -> None:
     # given a record, and the same with one byte of its payload changed
@@ -38,7 +38,7 @@ def test_no_changed_byte_of_a_payload_goes_unnoticed(data: st.DataObject) -> Non
 REGISTER = st.decimals(0, 10**8, places=6).map(str)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(
     shown=st.lists(st.tuples(REGISTER, REGISTER), min_size=1, max_size=12),
     number=st.integers(0, 2**46),
@@ -66,7 +66,7 @@ JSON_TEXT = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.binary(max_size=200).map(lambda b: b"OCMF|" + b)
     | st.tuples(JSON_TEXT, JSON_TEXT).map(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from settlement.packets import UnreadablePacketError
+from settlement.packets import UnreadablePacketError, identify, split
 from tests.ocmf import (
     EXPORT,
     IMPORT,
@@ -161,12 +161,12 @@ def registers(*codes: str, after_s: float = 0) -> list[dict[str, Any]]:
     return [point(after_s)[0] | {"RI": code, "RV": n} for n, code in enumerate(codes, 1)]
 
 
-def test_of_several_registers_that_of_the_transaction_at_the_mains_counts() -> None:
+def test_of_several_registers_the_total_at_the_mains_counts() -> None:
     codes = ("1-0:2.8.0", "01-00:C0.08.00*FF", "01-00:C1.08.00*FF", TRANSACTION_EXPORT)
     (only,) = read(make_record(METER, [registers(*codes)])).points
-    assert (only.export_register, only.export_milliwh) == ("C2", 4_000_000)
-    (only,) = read(make_record(METER, [registers(*codes[:3])])).points
     assert (only.export_register, only.export_milliwh) == ("C0", 2_000_000)
+    (only,) = read(make_record(METER, [registers(codes[0], *codes[2:])])).points
+    assert (only.export_register, only.export_milliwh) == ("C2", 3_000_000)
     (only,) = read(make_record(METER, [registers(codes[0], codes[2])])).points
     assert (only.export_register, only.export_milliwh) == ("2.8.0", 1_000_000)
 
@@ -212,3 +212,38 @@ def test_no_more_points_are_read_than_have_numbers() -> None:
 
 def test_a_version_written_as_a_number_is_read() -> None:
     assert read(make_record(METER, payload=payload_with("1").replace(b'"1.0"', b"1.0"))).number == 1
+
+
+def test_flags_that_thousands_of_readings_inherit_are_not_said_by_each() -> None:
+    # given a record of 8 KiB that says little, loudly
+    loud = point(0, clock="U", EF="E" * 64, ST="M" * 64)[0]
+    with pytest.raises(UnreadablePacketError, match="at most 512"):
+        read(make_record(METER, [[loud, *({} for _ in range(512))]]))
+    # then what is wrong stays short, however often it is
+    (shown,) = read(make_record(METER, [[loud, *({} for _ in range(511))]])).points
+    assert "clock unknown" in shown.problem
+    assert len(shown.problem) <= 200
+
+
+def test_a_record_is_filed_under_the_time_of_its_last_point() -> None:
+    # given a reading of the voltage after the last one of energy
+    voltage = point(16)[0] | {"RI": "1-0:32.7.0", "RU": "V", "RV": "230"}
+    record = make_record(METER, [point(0), point(15), [voltage]])
+    # then where it is filed is where a statement looks for it
+    assert identify(split(record)).signed_at == read(record).points[-1].at
+
+
+def test_two_channels_of_a_meter_have_no_difference() -> None:
+    # given two lines that one meter counts, one at each end
+    lines = [
+        [point(0)[0] | {"RI": "1-1:2.8.0"}],
+        [point(15)[0] | {"RI": "1-2:2.8.0", "RV": "1003.000"}],
+    ]
+    first, last = read(make_record(METER, lines)).points
+    # then only one is chosen, and the other end states nothing of it
+    assert (first.export_register, last.export_register) == ("2.8.0@1", "")
+    assert last.export_milliwh is None
+    # and 0, or a letter, is no channel
+    for code in ("1-0:2.8.0", "1-b:2.8.e", "01-00:02.08.00*FF"):
+        shown = read(make_record(METER, [[point(0)[0] | {"RI": code}]])).points[0]
+        assert shown.export_register == "2.8.0"

@@ -127,6 +127,13 @@ def test_no_field_may_be_missing(name: str) -> None:
     assert refusal(Device().sign(payload=payload)).where == f"payload.{name}"
 
 
+def test_half_a_character_is_refused_in_a_field_that_nobody_reads_too() -> None:
+    # Landing could not tell whose it is, and a statement would not find it.
+    payload = json.dumps(FIELDS | {"vendor": "\ud800"}).encode()
+    assert "payload: not JSON" in str(refusal(Device().sign(payload=payload)))
+    assert read(Device().sign(payload=payload.replace(b"ud800", b"u00e9"))).sequence == 7
+
+
 def test_further_fields_are_kept_in_the_bytes_and_ignored() -> None:
     assert read(Device().sign(vendor={"cells": [1, 2]})).sequence == 7
 

@@ -135,10 +135,15 @@ def test_records_of_both_directions_are_one_interval() -> None:
     assert content.problem == ""
 
 
-def test_a_direction_that_no_record_states_did_not_move() -> None:
-    content = read(carrying(one_way("export", "1", "1.03")))
-    assert (content.import_start_milliwh, content.import_end_milliwh) == (0, 0)
+def test_an_export_that_no_record_states_did_not_move() -> None:
+    content = read(carrying(one_way("import", "1", "1.03")))
+    assert (content.export_start_milliwh, content.export_end_milliwh) == (0, 0)
     assert content.problem == ""
+
+
+def test_an_import_that_is_left_out_does_not_raise_the_net() -> None:
+    content = read(carrying(one_way("export", "1", "1.03")))
+    assert "import register: stated nowhere" in content.problem
 
 
 def test_two_records_of_one_point_each_are_one_interval() -> None:

@@ -1,7 +1,9 @@
 """Verdicts on meters' own records: the key's record decides, and the meter's flags."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -11,8 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from settlement import packets
 from settlement.reasons import PacketReason
-from settlement.signatures import DeviceKey
-from settlement.verdicts import quarantine_row, reading_rows, standing_record
+from settlement.signatures import DeviceKey, Keyring
+from settlement.verdicts import (
+    LandedPacket,
+    Policy,
+    judge,
+    quarantine_row,
+    reading_rows,
+    standing_record,
+)
 from tests.ocmf import (
     Meter,
     as_ocpp16,
@@ -73,7 +82,11 @@ def malleated(record: bytes) -> bytes:
     return b"OCMF|" + envelope.payload + b'|{"SD":"' + other.encode() + b'"}'
 
 
-HOURS = [point(0, kind="B"), point(7200, export_kwh="1001.000", kind="E")]
+HOURS = [
+    point(0, import_kwh="5.000", kind="B"),
+    point(7200, export_kwh="1001.000", import_kwh="5.000", kind="E"),
+]
+TOMORROW = ((86_400, "B"), (86_415, "E"))
 BACKWARDS = default_points("1000.030", "1000.000")
 ONE_SIDED = [point(0, kind="B", import_kwh="5.000"), point(15, export_kwh="1000.030", kind="E")]
 
@@ -166,7 +179,10 @@ CASES: dict[str, tuple[bytes, list[DeviceKey], str | None, PacketReason | None]]
         PacketReason.VALUE_OUT_OF_RANGE,
     ),
     "signed tomorrow": (
-        make_record(METER, [point(86_400, kind="B"), point(86_415, kind="E")]),
+        make_record(
+            METER,
+            [point(after, import_kwh="5.000", kind=kind) for after, kind in TOMORROW],
+        ),
         [key(METER)],
         None,
         PacketReason.FUTURE_TIME,
@@ -195,3 +211,17 @@ def test_what_a_refused_record_claims_is_told() -> None:
     row = quarantine_row(verdict(make_record(METER)))
     assert (row["claimed_export_milliwh"], row["started_at"]) == (30_000, evening())
     assert (row["evse_id"], row["vehicle_id"], row["key_id"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(("ahead_s", "reason"), [(1, None), (6, PacketReason.FUTURE_TIME)])
+def test_a_meters_clock_may_be_some_seconds_ahead(
+    ahead_s: int, reason: PacketReason | None
+) -> None:
+    # given a record that came before it was signed, as the meter's clock has it
+    signed_at = evening() + timedelta(seconds=15)
+    landed = LandedPacket(make_record(METER), signed_at - timedelta(seconds=ahead_s), 1)
+    # when
+    with ThreadPoolExecutor(1) as threads:
+        (verdict,) = judge([landed], Keyring([key(METER)]), Policy(), threads)
+    # then
+    assert verdict.reason == reason

@@ -243,6 +243,28 @@ def test_a_keys_time_can_be_made_shorter_only(registry):
     refused(Refusal.INVALID, registry.do, keys.shorten, key.key_id, to=NOW + 2 * DAY, **step)
 
 
+@pytest.mark.parametrize(
+    "longer",
+    [
+        "revoked_at = null",
+        "revoked_at = revoked_at + interval '1 second'",
+        "valid_to = null",
+        "valid_to = valid_to + interval '1 second'",
+    ],
+)
+def test_the_database_itself_brings_no_key_back(registry, longer):
+    key = make_key()
+    enrol(registry, record(key, valid_to=NOW + DAY, revoked_at=NOW))
+
+    with (
+        pytest.raises(psycopg.errors.RestrictViolation, match="never made longer"),
+        connect(registry.dsn, Role.REGISTRY) as conn,
+    ):
+        conn.execute(f"update device_key set {longer}".encode())
+
+    assert registry.ask(keys.find, key.key_id).key.revoked_at == NOW
+
+
 def test_a_change_and_its_record_stand_or_fall_together(registry):
     key = make_key()
     enrol(registry, record(key))

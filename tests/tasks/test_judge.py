@@ -6,10 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from settlement.reasons import PacketReason
+from settlement.signatures import DeviceKey
 from simulators.signing import twin
+from storage.engine import Role, connect
+from storage.keys import enrol_keys
 from storage.landing import Fate
-from tests.packets import make_key
-from tests.tasks.scene import HOUR, PERIOD, START, Scene, rfc3339
+from tests.packets import make_key, make_packet
+from tests.tasks.scene import HOUR, PERIOD, START, Scene, now, rfc3339
 
 EVSE = "DE*V2G*E00001"
 
@@ -90,6 +93,22 @@ def test_a_true_packet_that_was_first_misused_on_a_foreign_topic_still_becomes_a
     # then it is the reading
     assert judged.readings == 1
     assert judged.quarantined == {PacketReason.BAD_SIGNATURE: 1, PacketReason.WRONG_TOPIC: 1}
+
+
+def test_what_a_client_brings_for_an_evse_is_judged_as_what_came_on_its_topic(scene: Scene) -> None:
+    # given an EVSE whose packets a gateway is enrolled to bring
+    evse, key = "DE*V2G*E00077", make_key()
+    enrolled = DeviceKey(key.key_id, evse, key.public_key, START - 24 * HOUR, client_id="gateway-1")
+    with connect(scene.dsn, Role.REGISTRY) as conn:
+        enrol_keys(conn, [enrolled], now=now())
+    # when the gateway brings one, and a stranger another
+    own, strange = (make_packet(key, evse_id=evse, sequence=n) for n in (1, 2))
+    assert scene.land([own], topic="gateway-1") == [Fate.NEW]
+    assert scene.land([strange], topic=EVSE) == [Fate.ASIDE]
+    judged = scene.judge()
+    # then
+    assert judged.readings == 1
+    assert judged.quarantined == {PacketReason.WRONG_TOPIC: 1}
 
 
 def test_a_second_content_for_an_identity_is_a_conflict_and_both_are_kept(scene: Scene) -> None:

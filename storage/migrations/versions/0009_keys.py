@@ -118,6 +118,23 @@ BEGIN_THE_HISTORY = """
     from public.device_key order by enrolled_at, key_id
 """
 
+# Who may end a key may not bring one back, whatever a program or a stolen login sends.
+ONE_WAY = """
+    create function public.refuse_longer_key() returns trigger
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+    as $$
+    begin
+        if coalesce(new.valid_to, 'infinity') > coalesce(old.valid_to, 'infinity')
+           or coalesce(new.revoked_at, 'infinity') > coalesce(old.revoked_at, 'infinity') then
+            raise exception 'key % refused: its time is never made longer', old.key_id
+                using errcode = 'restrict_violation', hint = 'enrol a new key';
+        end if;
+        return new;
+    end
+    $$
+"""
+
 
 def upgrade() -> None:
     for name in ("meter_id", "client_id"):
@@ -135,6 +152,12 @@ def upgrade() -> None:
         " references public.key_claim (public_key, key_id, evse_id, meter_id)"
     )
     statements.refuse_changes("key_claim", "key_change")
+    op.execute(ONE_WAY)
+    op.execute("revoke all on function public.refuse_longer_key() from public")
+    op.execute(
+        "create trigger one_way before update on public.device_key"
+        " for each row execute function public.refuse_longer_key()"
+    )
     op.execute(f"grant select on public.alembic_version to {REGISTRY}")
     statements.grant(
         {
@@ -158,6 +181,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(f"grant insert, update (valid_to, revoked_at) on public.device_key to {SETTLE}")
     op.execute(f"revoke all on public.device_key, public.alembic_version from {REGISTRY}")
+    op.execute("drop trigger one_way on public.device_key")
+    op.execute("drop function public.refuse_longer_key()")
     op.execute("alter table public.device_key drop constraint device_key_key_claim_fkey")
     statements.drop("key_change", "key_challenge", "key_enrolment", "key_claim")
     op.execute("drop index public.device_key_meter_id_idx")
