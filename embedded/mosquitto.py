@@ -10,29 +10,18 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from embedded import debian
+from embedded import packaged
 from embedded.errors import BrokerUnavailableError, PackageFetchError
-from embedded.failures import Failures
-from embedded.places import placed
+from embedded.packaged import Packaged
 from embedded.processes import Supervised
 
-FETCH_DEADLINE_S: Final = 90.0
 _VERSION_DEADLINE_S: Final = 20.0
-_NOT_IN_LIBRARY_PATHS: Final = ":;$="
-"""LD_LIBRARY_PATH is divided at the first two, the third begins a token (ld.so(8)); env(1) takes
-what holds the last for a variable, not for a program."""
-_INSTALLED: Final = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
-"""Debian installs it where an ordinary user's PATH does not look."""
-
 SETTINGS: Final = """\
 listener {port} 127.0.0.1
 allow_anonymous false
@@ -68,19 +57,10 @@ log_timestamp_format %Y-%m-%dT%H:%M:%S
 
 
 @dataclass(frozen=True, slots=True)
-class Mosquitto:
-    """The program, ``libraries`` it needs beside the machine's own (or none), its version."""
+class Mosquitto(Packaged):
+    """The program with the libraries that it needs, and its version."""
 
-    program: Path
-    libraries: Path | None
-    version: str
-
-    def command(self, *arguments: str) -> list[str]:
-        """A command line. The libraries are for the program alone, not for what starts it."""
-        program = [str(self.program), *arguments]
-        if self.libraries is None:
-            return program
-        return ["env", f"LD_LIBRARY_PATH={self.libraries}", *program]
+    version: str = ""
 
 
 def find(cache: Path, *, user: int | None) -> Mosquitto:
@@ -89,73 +69,24 @@ def find(cache: Path, *, user: int | None) -> Mosquitto:
     Raises:
         BrokerUnavailableError: it cannot be had; the reason is in plain words.
     """
-    for path in (shutil.which("mosquitto"), *_INSTALLED):
-        if path is not None and Path(path).exists():
-            return _checked(Path(path), None)
-    system = debian.release()
-    name = "-".join([system.get("ID", "unknown"), system.get("VERSION_ID", ""), os.uname().machine])
-    root = cache.absolute() / "mosquitto" / name
-    if not root.exists():
-        _fetch(root)
-    key = hashlib.sha256((root / "packages").read_bytes()).hexdigest()
-    unpacked = placed(root, ["usr"], key, user=user, forbidden=_NOT_IN_LIBRARY_PATHS) / "usr"
-    libraries = next(unpacked.glob("lib/*-linux-*"), unpacked / "lib")
-    return _checked(unpacked / "sbin" / "mosquitto", libraries)
-
-
-def _checked(program: Path, libraries: Path | None) -> Mosquitto:
-    candidate = Mosquitto(program, libraries, "")
+    try:
+        found = packaged.find("mosquitto", "sbin/mosquitto", cache=cache, user=user)
+    except PackageFetchError as error:
+        raise BrokerUnavailableError(str(error)) from error
     try:
         done = subprocess.run(
-            candidate.command("-h"),
+            found.command("-h"),
             capture_output=True,
             text=True,
             timeout=_VERSION_DEADLINE_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BrokerUnavailableError(f"{program} does not run: {error}") from error
-    found = re.search(r"mosquitto version (\S+)", done.stdout)
-    if found is None:
-        raise BrokerUnavailableError(f"{program} does not run: {done.stderr.strip()[:300]}")
-    return Mosquitto(program, libraries, found.group(1))
-
-
-def _fetch(root: Path) -> None:
-    """Fetch the package and unpack it as ``root``; several processes may do so at once."""
-    failures = Failures(root)
-    if (reason := failures.recent()) is not None:
-        raise BrokerUnavailableError(reason)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="unfinished-", dir=root.parent) as name:
-        unfinished = Path(name)
-        try:
-            debian.needs()
-            apt = debian.Apt(unfinished / "apt", give_up_at=time.monotonic() + FETCH_DEADLINE_S)
-            apt.update()
-            debs = apt.download_with_missing("mosquitto")
-            apt.unpack(debs, unfinished / "root")
-        except PackageFetchError as error:
-            reason = f"mosquitto is not installed, and {error}"
-            failures.remember(reason)
-            raise BrokerUnavailableError(reason) from error
-        _flatten(unfinished / "root")
-        packages = "".join(f"{deb.name}\n" for deb in debs)
-        (unfinished / "root" / "packages").write_text(packages, encoding="utf-8")
-        try:
-            (unfinished / "root").rename(root)
-        except OSError:  # another process was faster
-            if not root.exists():
-                raise
-
-
-def _flatten(root: Path) -> None:
-    """Older packages still carry /lib beside /usr/lib; all libraries go to the latter."""
-    for folder in root.glob("lib/*-linux-*"):
-        target = root / "usr" / "lib" / folder.name
-        target.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            shutil.move(file, target / file.name)
+        raise BrokerUnavailableError(f"{found.program} does not run: {error}") from error
+    version = re.search(r"mosquitto version (\S+)", done.stdout)
+    if version is None:
+        raise BrokerUnavailableError(f"{found.program} does not run: {done.stderr.strip()[:300]}")
+    return Mosquitto(found.program, found.libraries, version.group(1))
 
 
 def prepare(

@@ -22,6 +22,8 @@ FETCH_DEADLINE_S: Final = 90.0
 _NOT_IN_LIBRARY_PATHS: Final = ":;$="
 """LD_LIBRARY_PATH is divided at the first two, the third begins a token (ld.so(8)); env(1) takes
 what holds the last for a variable, not for a program."""
+_INSTALLED: Final = ("/usr/sbin", "/usr/local/sbin")
+"""Debian installs servers where an ordinary user's PATH does not look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,15 @@ def find(package: str, program: str, *, cache: Path, user: int | None) -> Packag
     Raises:
         PackageFetchError: it cannot be had; the reason is in plain words.
     """
-    installed = shutil.which(Path(program).name)
-    if installed is not None:
-        return Packaged(Path(installed))
+    name = Path(program).name
+    for path in (shutil.which(name), *(f"{folder}/{name}" for folder in _INSTALLED)):
+        if path is not None and Path(path).exists():
+            return Packaged(Path(path))
     system = debian.release()
-    name = "-".join([system.get("ID", "unknown"), system.get("VERSION_ID", ""), os.uname().machine])
-    root = cache.absolute() / package / name
+    release = "-".join(
+        [system.get("ID", "unknown"), system.get("VERSION_ID", ""), os.uname().machine]
+    )
+    root = cache.absolute() / package / release
     if not root.exists():
         _fetch(package, root)
     key = hashlib.sha256((root / "packages").read_bytes()).hexdigest()

@@ -9,9 +9,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from embedded import mosquitto, places
+from embedded import packaged, places
 from embedded.broker import Broker
-from embedded.errors import BrokerUnavailableError, ChildExitedError, EmbeddedError
+from embedded.errors import ChildExitedError, EmbeddedError, PackageFetchError
 from embedded.processes import wait_until
 
 CACHE = Path(__file__).parents[2] / ".cache"
@@ -263,9 +263,9 @@ def test_under_root_mosquitto_is_nobody(own_mosquitto):
 
 def test_where_mosquitto_cannot_be_had_amqtt_serves_and_says_so(tmp_path, monkeypatch):
     def unavailable(*_, **__):
-        raise BrokerUnavailableError("mosquitto is not installed, and there is no network")
+        raise PackageFetchError("mosquitto is not installed, and there is no network")
 
-    monkeypatch.setattr(mosquitto, "find", unavailable)
+    monkeypatch.setattr(packaged, "find", unavailable)
     with Broker(tmp_path / "broker", cache=CACHE) as broker:
         account = broker.credentials
         assert broker.kind.startswith("amqtt ")
@@ -287,5 +287,5 @@ def test_a_failed_fetch_is_not_repeated_at_once(tmp_path):
     failed.parent.mkdir()
     failed.write_text("mosquitto is not installed, and there is no network")
 
-    with pytest.raises(BrokerUnavailableError, match="no network"):
-        mosquitto._fetch(tmp_path / "mosquitto" / "debian")
+    with pytest.raises(PackageFetchError, match="no network"):
+        packaged._fetch("mosquitto", tmp_path / "mosquitto" / "debian")
