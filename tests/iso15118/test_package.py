@@ -41,6 +41,10 @@ def package():
     return PYTHON
 
 
+LOOPS = 6
+EXPORT_WH = 3400
+
+
 @pytest.fixture(scope="module")
 def certificates(package, tmp_path_factory):
     """Certificates of a charger and a car."""
@@ -67,13 +71,15 @@ class Held:
         return [event for event in self.events if event["event"] == what]
 
 
-def hold(python, certificates, folder, service, *, loops, limit_after=None):
-    """Hold a session; after some lines the agent says: 0 W."""
+def hold(python, certificates, folder, service, *, loops, limit=False):
+    """Hold a session; where asked, the agent says 0 W as soon as something has been discharged."""
     lines = []
 
     def handle(line):
         lines.append(json.loads(line))
-        if len(lines) == limit_after:
+        nonlocal limit
+        if limit and float(lines[-1].get("export_wh", 0)) > EXPORT_WH:
+            limit = False
             intake.tell({"limit_w": 0, "command_id": "c-1"})
         return {"accepted": True}
 
@@ -84,7 +90,7 @@ def hold(python, certificates, folder, service, *, loops, limit_after=None):
         [
             python, "-m", "iso15118_bridge.session", "--agent", folder / "agent.socket",
             "--service", service, "--loops", str(loops), "--certificates", certificates,
-            "--record", recording, "--logs", folder, "--export-wh", "3400",
+            "--record", recording, "--logs", folder, "--export-wh", str(EXPORT_WH),
         ],
         cwd=ROOT, capture_output=True, text=True, timeout=SESSION_S, check=False,
     )  # fmt: skip
@@ -98,10 +104,9 @@ def hold(python, certificates, folder, service, *, loops, limit_after=None):
 
 @pytest.fixture(scope="module")
 def dc(package, certificates, tmp_path_factory):
-    """DC_BPT, throttled to nothing after the fourth line."""
-    return hold(
-        package, certificates, tmp_path_factory.mktemp("dc"), "DC_BPT", loops=3, limit_after=4
-    )
+    """DC_BPT, throttled to nothing while it discharges."""
+    folder = tmp_path_factory.mktemp("dc")
+    return hold(package, certificates, folder, "DC_BPT", loops=LOOPS, limit=True)
 
 
 def test_a_dc_session_over_tls_gives_lines_that_the_agent_takes(dc):
@@ -124,7 +129,7 @@ def test_the_discharged_register_travels_in_every_charge_loop(dc):
 
     # then each has the register, and it is the one that the agent was told
     told = {int(float(line["export_wh"])) for line in dc.lines if "at" in line}
-    assert len(infos) == 4
+    assert len(infos) == LOOPS + 1
     assert {info["BPT_DischargedEnergyReadingWh"] for info in infos} <= told
 
 
@@ -147,7 +152,7 @@ def test_the_recording_of_a_session_replays_to_the_same_watt_hours(dc):
         replayed = [one for one in replay(lines) if isinstance(one, Sample)]
     wire = [one.registers.export_milliwh // 1000 for one in replayed]
     live = [int(float(line["export_wh"])) for line in dc.lines if "at" in line]
-    assert len(replayed) == 4
+    assert len(replayed) == LOOPS + 1
     assert set(wire) <= set(live)
 
 
@@ -157,7 +162,7 @@ def test_an_ac_session_gives_lines_too(package, certificates, tmp_path):
     exports = [float(line["export_wh"]) for line in held.lines if "at" in line]
     assert [event["service"] for event in held.told("agreed")] == ["AC_BPT"]
     assert exports == sorted(exports)
-    assert exports[-1] > exports[0] >= 3400
+    assert exports[-1] > exports[0] >= EXPORT_WH
     infos = [one["AC_ChargeLoopRes"]["MeterInfo"] for one in held.messages
              if "AC_ChargeLoopRes" in one]  # fmt: skip
     assert all("BPT_DischargedEnergyReadingWh" in info for info in infos)
