@@ -110,7 +110,8 @@ check-contracts:
 # Laws over many random fleets and histories take their time: `make test` has them.
 LONG := $(addprefix tests/settlement/,metering test_pricing_exact.py test_baselines_computed.py \
 	test_baselines.py test_comparing.py test_quantities.py test_quantities_edges.py test_matching.py \
-	test_booking.py test_thermal.py test_rounding.py test_merkle.py)
+	test_booking.py test_thermal.py test_rounding.py test_merkle.py test_collusion.py \
+	test_ocmf_properties.py test_ocmf_others.py)
 
 check-tests:
 	@$(BIN)/python -m pytest --quiet --doctest-modules settlement oracle storage evse_agent \

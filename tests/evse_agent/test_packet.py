@@ -81,7 +81,8 @@ def record(at, wh, *, serial="M1", pagination="T1"):
         "FV": "1.0", "GI": "test", "GS": serial, "GV": "1", "PG": pagination, "MV": "v", "MM": "m", "MS": serial,
         "IS": True, "IT": "NONE", "RD": [{
             "TM": at.strftime("%Y-%m-%dT%H:%M:%S,000+0000") + " S", "TX": "T",
-            "RV": wh / 1000, "RI": "01-00:C2.08.00*FF", "RU": "kWh", "ST": "G"}],
+            "RV": wh / 1000, "RI": "01-00:C2.08.00*FF", "RU": "kWh", "ST": "G"},
+            {"RV": 0, "RI": "01-00:B2.08.00*FF"}],
     }  # fmt: skip
     text = json.dumps(payload)
     signature = METER.sign(text.encode(), ec.ECDSA(hashes.SHA256())).hex()
