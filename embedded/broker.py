@@ -13,8 +13,8 @@ import json
 import os
 import secrets
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Final, Literal, Self
+from types import MappingProxyType
+from typing import Final, Literal
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -23,6 +23,7 @@ from embedded import mosquitto, python_broker
 from embedded.errors import BrokerUnavailableError, ChildExitedError, EmbeddedError
 from embedded.places import server_user
 from embedded.processes import Supervised, free_port
+from embedded.running import Running
 
 Role = Literal["daemon", "fleet"]
 
@@ -47,7 +48,7 @@ _RULES: Final = MappingProxyType(
 )
 
 
-class Broker:
+class Broker(Running):
     """A broker over ``folder``: its settings, accounts, log, and what it must not forget.
 
     ``cache`` is where programs are fetched to. The port is chosen at the first start and stays.
@@ -62,18 +63,6 @@ class Broker:
         self._found = False
         self._port: int | None = None
         self._server: Supervised | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def host(self) -> str:

@@ -6,8 +6,7 @@ The program is the installed one, else Debian's package unpacked into the cache.
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import redis
 
@@ -15,6 +14,7 @@ from embedded import packaged
 from embedded.errors import ChildExitedError, EmbeddedError
 from embedded.places import server_user
 from embedded.processes import Supervised, free_port
+from embedded.running import Running
 
 READY_DEADLINE_S: Final = 30.0
 _ANSWER_DEADLINE_S: Final = 2.0
@@ -44,7 +44,7 @@ tls-protocols "TLSv1.2 TLSv1.3"\
 """
 
 
-class Redis:
+class Redis(Running):
     """A Redis over ``folder``: its settings and log.
 
     Args:
@@ -64,18 +64,6 @@ class Redis:
         self._certificate = certificate
         self._port: int | None = None
         self._server: Supervised | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def host(self) -> str:

@@ -13,13 +13,13 @@ import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from embedded import mosquitto
 from embedded.errors import ChildExitedError, EmbeddedError
 from embedded.places import server_user
 from embedded.processes import Supervised, free_port
+from embedded.running import Running
 
 READY_DEADLINE_S: Final = 30.0
 _ANSWER_DEADLINE_S: Final = 2.0
@@ -28,7 +28,7 @@ _PORT_TAKEN: Final = ("already in use", "Unable to create websockets listener")
 _FILES: Final = ("acl_file", "cafile", "certfile", "keyfile")
 
 
-class TlsBroker:
+class TlsBroker(Running):
     """A broker over ``folder`` with a host's own configuration; ports are chosen at the first start.
 
     Args:
@@ -57,18 +57,6 @@ class TlsBroker:
         self._mosquitto: mosquitto.Mosquitto | None = None
         self._ports: list[int] = []
         self._server: Supervised | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def host(self) -> str:
