@@ -7,20 +7,22 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
 KEEP ?=
-# Tests start real servers: two workers even on larger machines unless told otherwise.
-WORKERS ?= 2
+# Three: a test waits for its servers about as long as it computes. On larger machines say more.
+WORKERS ?= 3
 ARGS ?=
 # Longest that a best-effort fetch may take before `make test` goes on without it, in seconds.
 FETCH_SECONDS ?= 240
 
 export PYTHON
 BIN := .venv/bin
-PACKAGES := api benchmarks cases cli embedded evse_agent expectations flows ingest_daemon oracle settlement \
-	simulators statements storage tasks
+PACKAGES := api benchmarks cases cli embedded evse_agent expectations flows grid ingest_daemon iso20022 oracle \
+	settlement simulators statements storage tasks thermal_guard
 # What runs at a newcomer's desk and in CI stays off the network where a library would call home.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export GX_ANALYTICS_ENABLED := false
+# Each of the many processes that start here would compile everything anew without its cache.
+export PYTHONDONTWRITEBYTECODE :=
 
 ##@ See it work
 
@@ -33,7 +35,7 @@ demo-iso15118: install ## a real ISO 15118-20 session up to its paid line; ARGS=
 	@$(BIN)/python -m cli.demo.iso15118 $(ARGS)
 
 .PHONY: bench
-bench: install ## measure: signatures, landing, pricing, each against its yardstick
+bench: install ## measure: signatures, landing, pricing, posting, each against its yardstick
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 ##@ Work on it
@@ -50,7 +52,8 @@ check: install ## format, lint, types, contracts, docs, doctests, pure tests: un
 test: install ## every test, on real servers; ARGS="-k word" picks
 	@$(BIN)/python -m embedded.timescale --unless-failed --within $(FETCH_SECONDS) \
 		|| echo "test: TimescaleDB cannot be had here; its tests are skipped and say so"
-	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=15 --doctest-modules \
+	@scratch=$$(infra/scratch.sh); trap 'rm -rf "$$scratch"' EXIT; TMPDIR=$$scratch \
+		$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --durations=15 --doctest-modules \
 		$(PACKAGES) tests $(ARGS)
 
 .PHONY: format
@@ -63,7 +66,7 @@ map: install ## print the house: every room, its verb, its largest files
 	@$(BIN)/python -m cli.map
 
 .PHONY: docs
-docs: install ## write docs/columns.md, docs/reasons.md and docs/settings.md from the code
+docs: install ## write the reference pages (cli, columns, metrics, programs, reasons, settings) from the code
 	@$(BIN)/python -m cli.docs
 
 ##@ Maintain it
@@ -71,6 +74,11 @@ docs: install ## write docs/columns.md, docs/reasons.md and docs/settings.md fro
 .PHONY: mutate
 mutate: install ## change the rules place by place, on a copy: does a test notice? ARGS="pricing --sample 40"
 	@$(BIN)/python -m tests.mutation $(ARGS)
+
+.PHONY: chaos
+chaos: install ## kill two posters a thousand times while the clearinghouse answers badly; ARGS="--kills 100"
+	@scratch=$$(infra/scratch.sh); trap 'rm -rf "$$scratch"' EXIT; TMPDIR=$$scratch \
+		$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: timescale
 timescale: install ## fetch the TimescaleDB extension for the embedded PostgreSQL, without root
@@ -111,7 +119,8 @@ check-contracts:
 LONG := $(addprefix tests/settlement/,metering test_pricing_exact.py test_baselines_computed.py \
 	test_baselines.py test_comparing.py test_quantities.py test_quantities_edges.py test_matching.py \
 	test_booking.py test_thermal.py test_rounding.py test_merkle.py test_collusion.py \
-	test_ocmf_properties.py test_ocmf_others.py)
+	test_ocmf_properties.py test_ocmf_others.py test_windows.py test_windows_money.py test_posting.py \
+	test_throttling.py)
 
 check-tests:
 	@$(BIN)/python -m pytest --quiet --doctest-modules settlement oracle storage evse_agent \

@@ -1,1 +1,1 @@
-"""The registry and what is known of the fleet, over HTTP, for operators and devices."""
+"""Keys, the fleet, and where notices go, over HTTP, for operators, administrators and devices."""

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,16 +13,17 @@ from typing import Final
 
 import uvicorn
 
-from api import settings
+from api import settings, tls
 from api.app import application
 from api.errors import ApiError, SettingsError
+from api.protocol import Spoken
 from api.requests import READ_TIMEOUT_S
 from api.service import Service
 from api.settings import Settings
 from api.tokens import TokenFile
 from ingest_daemon import log
-from ingest_daemon.impatient import Impatient
 from ingest_daemon.log import say
+from tasks.notices.settings import NoticeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ BACKLOG: Final = 128
 
 _ABOUT = """\
 The registry of keys over HTTP: devices prove that a key is theirs, operators invite, approve, import,
-rotate and revoke. Connects to the database as v2g_registry, which can do nothing else.
+rotate and revoke; administrators say where notices go. Connects to the database as v2g_registry, for
+notices as v2g_operator, which can do nothing else.
 """
 _MORE = """\
 Settings are environment variables [with their defaults]:
@@ -42,7 +45,7 @@ Settings are environment variables [with their defaults]:
 Exit status: 0 stopped by SIGTERM or SIGINT · 1 it broke · 2 a setting or the file of tokens is wrong.
 
 Try it:  v2g keys token anna --scope keys:read --file "$V2G_API_TOKEN_FILE"
-         curl -H "Authorization: Bearer TOKEN" http://127.0.0.1:8090/v1/keys
+         curl -H "Authorization: Bearer TOKEN" http://127.0.0.1:8080/v1/keys
 """
 
 
@@ -62,11 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = settings.load()
         log.configure(loaded.log_level, journal="JOURNAL_STREAM" in os.environ)
         tokens = TokenFile(loaded.token_file)
+        notices, context = settings.load_notices(), tls.context(loaded)
         if chosen.check:
             print("api: the settings can be used")
             return 0
         logging.captureWarnings(capture=True)
-        return serve(loaded, tokens, listen(loaded))
+        return serve(loaded, tokens, notices, context, listen(loaded))
     except ApiError as error:
         print(f"api cannot start:\n{error}\nsee: python -m api --help", file=sys.stderr)
         return error.exit_status
@@ -89,7 +93,13 @@ def listen(loaded: Settings) -> socket.socket:
     return listener
 
 
-def serve(loaded: Settings, tokens: TokenFile, listener: socket.socket) -> int:
+def serve(
+    loaded: Settings,
+    tokens: TokenFile,
+    notices: NoticeSettings,
+    context: ssl.SSLContext | None,
+    listener: socket.socket,
+) -> int:
     """Answer until a signal comes. The process's exit status."""
     service = Service(
         loaded.database_url,
@@ -97,12 +107,13 @@ def serve(loaded: Settings, tokens: TokenFile, listener: socket.socket) -> int:
         lambda: datetime.now(UTC),
         at_once=loaded.database_connections,
         answer_within_s=loaded.answer_within_s,
+        notices=notices,
     )
     server = uvicorn.Server(
         uvicorn.Config(
             application(service),
             loop="asyncio",
-            http=Impatient,
+            http=Spoken,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -117,17 +128,16 @@ def serve(loaded: Settings, tokens: TokenFile, listener: socket.socket) -> int:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(loaded.answer_within_s + READ_TIMEOUT_S) + 1,
             h11_max_incomplete_event_size=HEADERS_MAX_BYTES,
+            ssl_context_factory=None if context is None else lambda *_: context,
         )
     )
     host, port = listener.getsockname()[:2]
-    say(logger, logging.INFO, "started", pid=os.getpid(), http=f"http://{host}:{port}")
-    if not settings.is_loopback(loaded.http_host):
-        say(
-            logger,
-            logging.WARNING,
-            "plain_network",
-            consequence="others can read invitations and tokens",
-        )
+    scheme = "http" if context is None else "https"
+    mutual = context is not None and context.verify_mode is ssl.CERT_REQUIRED
+    say(
+        logger, logging.INFO, "started",
+        pid=os.getpid(), http=f"{scheme}://{host}:{port}", mutual_tls=mutual,
+    )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn takes them while it serves, and raises them again when it has ended in good order.
         signal.signal(number, lambda *_: None)

@@ -2,21 +2,26 @@
 
 Problem(Exception)    the answer, ready to be sent; never leaves api.app
 
-A document has the members of RFC 9457 §3.1 (``type`` about:blank, ``title``, ``status``, ``detail``)
-and those of this house: ``error``, ``where``, ``found``, ``expected``, ``do``.
+A document has the members of RFC 9457 §3.1 (``type`` about:blank, ``title``, ``status``, ``detail``, and
+``instance``, the path that was asked) and those of this house: ``error``, ``where``, ``found``,
+``expected``, ``do``.
 """
 
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 from settlement.possession import PossessionError
 from storage.errors import DatabaseUnavailableError, StorageError
 from storage.key_changes import KeyRefusedError, Refusal
+from tasks.notices.errors import DestinationRefusedError, NoticeError, TestFailedError
 
+PROBLEM_JSON: Final = "application/problem+json"
+PATH_MAX_CHARS: Final = 200
 RETRY_AFTER_S: Final = 2
 STATUS: Final[Mapping[Refusal, int]] = {
     Refusal.INVALID: 422,
@@ -63,12 +68,12 @@ class Problem(Exception):  # noqa: N818 - an answer, not an error of the program
             "do": do,
         }
 
-    def response(self) -> Response:
-        """The problem document as an answer."""
+    def response(self, path: str) -> Response:
+        """The problem document as the answer to a request for that path."""
         return as_json(
             self.status,
-            self.document,
-            {"Content-Type": "application/problem+json", **self.headers},
+            {**self.document, "instance": quote(path[:PATH_MAX_CHARS], errors="replace")},
+            {"Content-Type": PROBLEM_JSON, **self.headers},
         )
 
 
@@ -101,6 +106,20 @@ def of(error: Exception) -> Problem:
             expected=error.expected,
             do="sign a new nonce with the very key that is to be enrolled",
         )
+    if isinstance(error, DestinationRefusedError):
+        return invalid(f"body.{error.where}", error.found, error.expected)
+    if isinstance(error, TestFailedError):
+        return Problem(
+            422,
+            "TEST_FAILED",
+            where="body.url",
+            found=error.found,
+            expected="2xx to a signed test call, within the deadline",
+            do="look at the receiver, then send it again: the destination before stays in force",
+        )
+    if isinstance(error, NoticeError):
+        # A file of ours is wrong: what is for who runs it, and stands in the log.
+        return come_again("the destination of notices cannot be configured here now")
     if isinstance(error, DatabaseUnavailableError):
         return come_again("the database does not answer")
     if isinstance(error, StorageError):

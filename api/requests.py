@@ -17,6 +17,8 @@ READ_TIMEOUT_S: Final = 10.0
 PASSING_BYTES_MAX: Final = 8 * 1024 * 1024
 JSON_MAX_BYTES: Final = 32 * 1024
 TEXT_MAX_CHARS: Final = 16 * 1024
+QUERY_MAX_CHARS: Final = 512
+"""Of one text of a query: all of them have to fit into the head of a request."""
 
 JSON: Final = "application/json"
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
@@ -103,16 +105,25 @@ def _too_large(found: str, bytes_max: int) -> Problem:
 class Fields:
     """A JSON object, or a query, whose fields are taken one by one; what is left over is refused."""
 
-    def __init__(self, where: str, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, where: str, given: Mapping[str, Any], *, longest: int = TEXT_MAX_CHARS
+    ) -> None:
         self._where = where
         self._given = dict(given)
+        self._longest = longest
 
-    def text(self, name: str, default: str | None = None) -> str:
-        """A text. Raises Problem: missing without a default, no text, or too long."""
+    def text(self, name: str, default: str | None = None, *, private: bool = False) -> str:
+        """A text; a ``private`` one is not shown in the refusal.
+
+        Raises:
+            Problem: missing without a default, no text, or too long.
+        """
         value = self._given.pop(name, None)
         if value is None and default is not None:
             return default
-        if not isinstance(value, str) or len(value) > TEXT_MAX_CHARS or "\0" in value:
+        if not isinstance(value, str) or len(value) > self._longest or "\0" in value:
+            if private and value is not None:
+                raise invalid(f"{self._where}.{name}", "something else", "text")
             raise self._wrong(name, value, "text")
         return value
 
@@ -137,9 +148,11 @@ class Fields:
         longest = int(high.total_seconds())
         return timedelta(seconds=self.number(name, 0, longest, int(default.total_seconds())))
 
-    def time(self, name: str) -> datetime | None:
-        """A time with its zone; None where it is not given."""
+    def time(self, name: str, *, required: bool = False) -> datetime | None:
+        """A time with its zone; None where it is not given, unless it is required."""
         value = self.text(name, "")
+        if required and not value:
+            raise self._wrong(name, None, "a time with its zone")
         try:
             return moment(value) if value else None
         except ValueError as error:
@@ -163,14 +176,23 @@ async def json_fields(request: Request) -> Fields:
         return Fields("body", {})
     require_type(request, JSON)
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_names_once)
     except (ValueError, RecursionError) as error:
-        raise invalid("body", "no JSON", "a JSON object in UTF-8", status=400) from error
+        expected = "a JSON object in UTF-8, each name once"
+        raise invalid("body", "no JSON", expected, status=400) from error
     if not isinstance(value, dict):
         raise invalid("body", f"a JSON {type(value).__name__}", "a JSON object", status=400)
     return Fields("body", value)
 
 
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name given twice, two readers could take different values (RFC 8259 §4)."""
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a name stands twice")
+    return names
+
+
 def query_fields(request: Request) -> Fields:
     """The fields of a query; of a name given twice the last counts."""
-    return Fields("query", dict(request.query_params))
+    return Fields("query", dict(request.query_params), longest=QUERY_MAX_CHARS)

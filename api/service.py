@@ -1,7 +1,8 @@
 """What all routes share: who may come in, whose turn it is at the database, and what a refusal is.
 
-A route is a function of the request and of who asks; it runs its work with ``Service.work``, in a
-thread and a transaction of its own. What it raises is answered as a problem document.
+A handler is given a request that was let in and read; it runs its work with ``Service.work`` (as the
+registry) or ``Service.decide`` (as an operator), in a thread and a transaction of its own. What it raises
+is answered as a problem document.
 """
 
 import asyncio
@@ -10,21 +11,25 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api.errors import TokenFileError
+from api.operation import Handler, Operation, Who, read
 from api.problems import Problem, come_again, of
 from api.requests import bearer
 from api.tokens import TokenFile, find
 from ingest_daemon.log import say
 from settlement.possession import PossessionError
+from storage.destinations import operating
 from storage.engine import Connection
 from storage.errors import StorageError
 from storage.key_changes import registry
+from tasks.notices.errors import NoticeError
+from tasks.notices.settings import NoticeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +37,7 @@ WAITING_MAX: Final = 64
 """Requests that may wait for the database; who comes then is told to come again at once."""
 
 Answer = TypeVar("Answer")
-Open = Callable[[Request], Awaitable[Response]]
-Named = Callable[[Request, str], Awaitable[Response]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Service:
         clock: gives now, in UTC.
         at_once: requests at the database at the same time.
         answer_within_s: how long one may wait for its turn.
+        notices: files and bounds of notices.
     """
 
     dsn: str
@@ -53,6 +58,7 @@ class Service:
     clock: Callable[[], datetime]
     at_once: int
     answer_within_s: float
+    notices: NoticeSettings
 
     def __post_init__(self) -> None:
         self._turns = asyncio.Semaphore(self.at_once)
@@ -60,7 +66,7 @@ class Service:
         self._threads = anyio.CapacityLimiter(self.at_once)
 
     async def work(self, step: Callable[[Connection], Answer]) -> Answer:
-        """What the step gives, committed.
+        """What the step gives, committed, as the registry.
 
         Raises:
             Problem: 503, no turn within ``answer_within_s``.
@@ -69,6 +75,15 @@ class Service:
 
         def transaction() -> Answer:
             with registry(self.dsn) as conn:
+                return step(conn)
+
+        return await self.in_turn(transaction)
+
+    async def decide(self, step: Callable[[Connection], Answer]) -> Answer:
+        """The same as an operator: the registry has no right to what that is about."""
+
+        def transaction() -> Answer:
+            with operating(self.dsn) as conn:
                 return step(conn)
 
         return await self.in_turn(transaction)
@@ -90,28 +105,33 @@ class Service:
         finally:
             self._turns.release()
 
-    def open(self, handler: Open) -> Open:
-        """A route for whoever comes."""
+    def endpoint(self, operation: Operation, handler: Handler) -> Endpoint:
+        """What serves an operation: lets in whom it names, reads what it takes, and answers."""
 
         async def answered(request: Request) -> Response:
-            return await self._answered(request, handler(request), "")
+            name = ""
+            if operation.who is Who.TOKEN:
+                try:
+                    name = self._name(request, operation.scope)
+                except Problem as problem:
+                    return self._told(request, problem, "")
+            return await self._answered(
+                request, self._handled(operation, handler, request, name), name
+            )
 
         return answered
 
-    def only(self, scope: str, handler: Named) -> Open:
-        """A route for those whose token has the scope; the handler is told the token's name."""
-
-        async def answered(request: Request) -> Response:
-            try:
-                name = self._name(request, scope)
-            except Problem as problem:
-                return self._told(request, problem, "")
-            return await self._answered(request, handler(request, name), name)
-
-        return answered
+    async def _handled(
+        self, operation: Operation, handler: Handler, request: Request, name: str
+    ) -> Response:
+        return await handler(await read(operation, request, name))
 
     def _name(self, request: Request, scope: str) -> str:
-        """Whose token it is. Raises Problem: 401, 403, or 503 where the tokens cannot be read."""
+        """Whose token it is; it has the scope, where one is named.
+
+        Raises:
+            Problem: 401, 403, or 503 where the tokens cannot be read.
+        """
         try:
             token = find(self.tokens.current(), bearer(request))
         except TokenFileError as error:
@@ -128,7 +148,7 @@ class Service:
                 do="send a token that `v2g keys token` has made and that is not over",
                 headers={"WWW-Authenticate": 'Bearer realm="v2g-registry"'},
             )
-        if scope not in token.scopes:
+        if scope and scope not in token.scopes:
             raise Problem(
                 403,
                 "FORBIDDEN",
@@ -146,10 +166,11 @@ class Service:
             response = await answer
         except Problem as problem:
             return self._told(request, problem, name)
-        except (StorageError, PossessionError) as error:
+        except (StorageError, PossessionError, NoticeError) as error:
             refusal = of(error)
             if refusal.status >= 500:  # noqa: PLR2004 - the server's own
-                say(logger, logging.WARNING, "database", error=str(error))
+                what = "notices" if isinstance(error, NoticeError) else "database"
+                say(logger, logging.WARNING, what, error=str(error))
             return self._told(request, refusal, name)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it; the number is nginx's
@@ -166,4 +187,4 @@ class Service:
             logger, logging.INFO, "refused", status=problem.status, error=document["error"],
             method=request.method, path=request.url.path, where=document["where"], by=name,
         )  # fmt: skip
-        return problem.response()
+        return problem.response(request.url.path)

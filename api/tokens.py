@@ -30,10 +30,16 @@ WRITE: Final = "keys:write"
 IMPORT: Final = "keys:import"
 """To bring in a key that nobody has proven and no second person approves."""
 VEHICLES: Final = "vehicles:read"
-SCOPES: Final = (READ, WRITE, IMPORT, VEHICLES)
+WEBHOOK_READ: Final = "webhook:read"
+WEBHOOK_WRITE: Final = "webhook:write"
+"""To say where notices go, with their bearer token."""
+SCOPES: Final = (READ, WRITE, IMPORT, VEHICLES, WEBHOOK_READ, WEBHOOK_WRITE)
+SHORT: Final = frozenset({WEBHOOK_READ, WEBHOOK_WRITE})
+"""Scopes of administrators, who are people: a token with one of them lasts a day."""
 FILE_MAX_BYTES: Final = 1024 * 1024
 VALID_FOR: Final = timedelta(days=90)
 VALID_MAX: Final = timedelta(days=366)
+SHORT_MAX: Final = timedelta(hours=24)
 TOKEN_BYTES: Final = 32
 
 
@@ -91,9 +97,16 @@ def find(tokens: Sequence[Token], given: str) -> Token | None:
 
 
 def make(
-    path: Path, name: str, scopes: Sequence[str], *, now: datetime, valid_for: timedelta = VALID_FOR
+    path: Path,
+    name: str,
+    scopes: Sequence[str],
+    *,
+    now: datetime,
+    valid_for: timedelta | None = None,
 ) -> tuple[Token, str]:
     """A new token, added to the file; the file is made where there is none.
+
+    Without a time it is valid for a day where one of its scopes is ``SHORT``, else for ``VALID_FOR``.
 
     Returns:
         What is kept of it, and the token itself, which is kept nowhere.
@@ -109,8 +122,12 @@ def make(
     if not scopes or not set(scopes) <= set(SCOPES):
         found = f"scope {', '.join(sorted(set(scopes) - set(SCOPES))) or 'nothing'}"
         raise TokenFileError(path, found, f"one or more of {', '.join(SCOPES)}")
-    if not timedelta(0) < valid_for <= VALID_MAX:
-        raise TokenFileError(path, f"valid for {valid_for}", f"at most {VALID_MAX.days} days")
+    short = sorted(SHORT & set(scopes))
+    longest = SHORT_MAX if short else VALID_MAX
+    valid_for = (SHORT_MAX if short else VALID_FOR) if valid_for is None else valid_for
+    if not timedelta(0) < valid_for <= longest:
+        of = f" for {', '.join(short)}" if short else ""
+        raise TokenFileError(path, f"valid for {valid_for}", f"at most {longest}{of}")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     made = Token(name, sha256(token.encode()).hexdigest(), frozenset(scopes), now + valid_for)
     with _locked(path):

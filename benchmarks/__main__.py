@@ -7,7 +7,16 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import backfill, landing, pricing, rerun, signatures
+from benchmarks import (
+    backfill,
+    landing,
+    modbus,
+    posting,
+    posting_memory,
+    pricing,
+    rerun,
+    signatures,
+)
 from benchmarks.figure import Benchmark, Figure
 
 TABLE_WIDTH: Final = 150
@@ -18,6 +27,9 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "landing": landing.run,
     "backfill": backfill.run,
     "rerun": rerun.run,
+    "modbus": modbus.run,
+    "posting": posting.run,
+    "posting-memory": posting_memory.run,
 }
 
 

@@ -19,11 +19,12 @@ import yaml
 
 from embedded import timescale
 from embedded.postgres import PostgresServer, create_database
+from grid.records import EventSaid, PriceSaid
 from settlement.periods import Period
 from settlement.schemas import READING
 from storage import partitions
 from storage.engine import Role, connect
-from storage.grid import EventRow, PriceRow, put_events, put_prices
+from storage.grid import put_events, put_prices
 from storage.migrate import migrate
 from storage.registry import Contract, put_contracts, put_program
 
@@ -81,7 +82,7 @@ class Fleet:
                 put_events(
                     conn,
                     [
-                        EventRow(
+                        EventSaid(
                             event_id=f"event-{number:03}",
                             program=name,
                             started_at=start,
@@ -97,7 +98,7 @@ class Fleet:
                 put_prices(
                     conn,
                     [
-                        PriceRow(
+                        PriceSaid(
                             name,
                             start + n * hour,
                             start + (n + 1) * hour,

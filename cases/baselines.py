@@ -52,7 +52,16 @@ def computed(
                     for place in places
                     if governing(versions, of_program[place].started_at) is version
                 ]
-                frames.append(baselines.compute(readings, own, of_program, version, vehicles))
+                frames.append(
+                    baselines.compute(
+                        readings,
+                        own,
+                        of_program,
+                        version,
+                        vehicles,
+                        competing=[of_program[place] for place in places],
+                    )
+                )
     return pl.concat(frames).unique().sort(BASELINE.schema.names())
 
 

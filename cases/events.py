@@ -4,18 +4,32 @@ from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from cases.der_controls import FILE_MAX_BYTES, Control, read_controls
 from cases.errors import CaseError, quoted
-from cases.fields import Field, number, read_fields, refuse, text, time
+from cases.fields import Field, Kind, number, read_fields, refuse, text, time
 from cases.tables import read_bytes
 from cases.terms import refuse_empty
-from settlement.timeline import Window
+from settlement.windows import (
+    CANCELLED_RANDOMLY,
+    STATUSES,
+    Decision,
+    Version,
+    Window,
+    outcome,
+)
 
 _PRIMACY_MAX: Final = 255
+_RANDOMIZE_MAX_S: Final = 3600
+_MODES_MAX_CHARS: Final = 2048
+
+
+def _seconds(name: str) -> Field:
+    return number(name, name, 0, -_RANDOMIZE_MAX_S, _RANDOMIZE_MAX_S, "s", blank=True)
+
 
 EVENTS: Final[tuple[Field, ...]] = (
     text("event_id"),
@@ -27,22 +41,32 @@ EVENTS: Final[tuple[Field, ...]] = (
     number("primacy", "primacy", 0, 0, _PRIMACY_MAX, "", blank=True),
     text("group", blank=True),
     time("superseded_or_cancelled_at", into="out_at", blank=True),
+    Field("modes", "modes", Kind.TEXT, blank=True, high=_MODES_MAX_CHARS),
+    _seconds("randomize_start_s"),
+    _seconds("randomize_duration_s"),
+    text("resumes", blank=True),
+    text("approval", blank=True),
 )
 """Of ``events.csv``."""
 
-CANCELLED: Final = frozenset({"cancelled", "cancelled_with_randomization", "2", "3"})
-OTHERS: Final = frozenset({"scheduled", "active", "completed", "0", "1"})
+CANCELLED_AT_RANDOM: Final = frozenset(
+    {CANCELLED_RANDOMLY, str(STATUSES.index(CANCELLED_RANDOMLY))}
+)
+CANCELLED: Final = CANCELLED_AT_RANDOM | {"cancelled", "2"}
+OTHERS: Final = frozenset({"scheduled", "active", "completed", "0", "1", "5"})
 SUPERSEDED: Final = frozenset({"superseded", "4"})
+RESUMES: Final = {"yes": True, "no": False}
 
 
 def read_event_rows(
     path: Path, file: str, programs: Collection[str], as_of: datetime | None
 ) -> tuple[list[Window], set[str]]:
-    """The latest version of each event, as known at ``as_of``, and the ids of all events ever.
+    """Each event as it counts, as known at ``as_of``, and the ids of all events ever.
 
-    A version is known from ``created_at`` on; of several the one created last counts, and a
-    cancellation counts once its time has come. A status that says superseded is evidence only: what
-    is in force follows from the events themselves.
+    A version is known from ``created_at`` on, and a cancellation counts once its time has come. Which of
+    several versions counts says ``settlement.windows``: a change that was created after the event had
+    ended only if its ``approval`` says that somebody approved it. A status that says superseded is
+    evidence only: what is in force follows from the events themselves.
 
     Raises:
         CaseError: a value does not fit, the interval is empty, the program is unknown, the status and
@@ -64,21 +88,31 @@ def read_event_rows(
     )
     if as_of is not None:
         versions = versions.filter(pl.col("created_at") <= as_of)
-    latest = versions.sort("created_at").unique("event_id", keep="last").sort("event_id")
-    windows = [
-        Window(
-            event_id=row["event_id"],
-            program=row["program"],
-            started_at=row["started_at"],
-            ended_at=row["ended_at"],
-            created_at=row["created_at"],
-            primacy=row["primacy"] or 0,
-            group=row["group"] or "",
-            cancelled_at=_known(row["out_at"], as_of) if row["status"] in CANCELLED else None,
-        )
-        for row in latest.iter_rows(named=True)
-    ]
-    return windows, set(rows["event_id"])
+    said: dict[str, list[Version]] = defaultdict(list)
+    for row in versions.sort("event_id", "created_at").iter_rows(named=True):
+        decision = None if row["approval"] is None else Decision(row["approval"])
+        known = said[row["event_id"]]
+        known.append(Version(len(known) + 1, _window(row, as_of), row["created_at"], decision))
+    counting = (outcome(known).window for known in said.values())
+    return [window for window in counting if window is not None], set(rows["event_id"])
+
+
+def _window(row: dict[str, Any], as_of: datetime | None) -> Window:
+    return Window(
+        event_id=row["event_id"],
+        program=row["program"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        created_at=row["created_at"],
+        primacy=row["primacy"] or 0,
+        group=row["group"] or "",
+        cancelled_at=_known(row["out_at"], as_of) if row["status"] in CANCELLED else None,
+        modes=tuple(sorted(set((row["modes"] or "").split()))),
+        randomize_start_s=row["randomize_start_s"] or 0,
+        randomize_duration_s=row["randomize_duration_s"] or 0,
+        resumes=RESUMES[row["resumes"] or "yes"],
+        cancelled_randomly=row["status"] in CANCELLED_AT_RANDOM,
+    )
 
 
 def _refuse_statuses(file: str, rows: pl.DataFrame, programs: list[str]) -> None:
@@ -96,7 +130,7 @@ def _refuse_statuses(file: str, rows: pl.DataFrame, programs: list[str]) -> None
         rows.filter(~status.is_in([*CANCELLED, *OTHERS, *SUPERSEDED])),
         "status",
         "{status}",
-        f"one of {', '.join(known)}, the number of IEEE 2030.5 (0 to 4), or nothing",
+        f"one of {', '.join(known)}, the number of IEEE 2030.5 (0 to 5), or nothing",
     )
     refuse(
         file,
@@ -105,6 +139,17 @@ def _refuse_statuses(file: str, rows: pl.DataFrame, programs: list[str]) -> None
         "nothing",
         "the time of the cancellation, as status is {status}",
     )
+    for column, words in (
+        ("resumes", list(RESUMES)),
+        ("approval", [str(d.value) for d in Decision]),
+    ):
+        refuse(
+            file,
+            rows.filter(~pl.col(column).is_in(words)),
+            column,
+            f"{{{column}}}",
+            f"{' or '.join(words)}, or nothing",
+        )
     still = status.is_in(list(OTHERS)) | status.is_null()
     refuse(
         file,
@@ -153,18 +198,25 @@ def read_event_documents(
                 f"{len(lists[key])} of the {number_of} controls of {quoted(key[1])}",
                 "all pages of the list",
             )
-    windows = [
+    windows = (
         Window(
             event_id=one.mrid,
             program=program,
             started_at=one.started_at,
             ended_at=one.ended_at,
             created_at=one.created_at,
-            cancelled_at=_known(one.status_at, as_of) if one.cancelled else None,
+            cancelled_at=_known(one.cancelled_at, as_of),
+            modes=tuple(sorted(one.modes)),
+            randomize_start_s=one.randomize_start_s,
+            randomize_duration_s=one.randomize_duration_s,
+            cancelled_randomly=one.status_word == CANCELLED_RANDOMLY,
         )
         for one, program, _ in latest.values()
-    ]
-    return sorted(windows, key=lambda w: w.event_id), set().union(*lists.values())
+    )
+    # Documents do not say when they came: only what was created after its own end is too late.
+    counting = (outcome([Version(1, window, None)]).window for window in windows)
+    known = sorted((w for w in counting if w is not None), key=lambda w: w.event_id)
+    return known, set().union(*lists.values())
 
 
 def _keep_latest(
@@ -192,7 +244,15 @@ def _keep_latest(
 
 
 def _said(one: Control) -> tuple[object, ...]:
-    return (one.created_at, one.started_at, one.ended_at, one.cancelled)
+    return (
+        one.created_at,
+        one.started_at,
+        one.ended_at,
+        one.cancelled,
+        one.modes,
+        one.randomize_start_s,
+        one.randomize_duration_s,
+    )
 
 
 def _program_of(path: Path, file: str, programs: Collection[str]) -> str:

@@ -5,4 +5,5 @@ Where do I go to…
     …change how results are printed?         cli.output
     …follow the demonstration?               cli.demo
     …see how docs and the map are made?      cli.docs, cli.map
+    …speak to the Prefect server?            cli.prefect_link
 """

@@ -94,7 +94,8 @@ def issue(
     daemon: Annotated[
         bool,
         typer.Option(
-            "--daemon", help="For more ingest daemons: v2g-settlement-2, -3, … (one each)."
+            "--daemon",
+            help="For more ingest daemons, v2g-settlement-2, -3, … (one each), or the guard, v2g-thermal.",
         ),
     ] = False,
     days: Days = 397,

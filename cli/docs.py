@@ -1,4 +1,5 @@
-"""The reference pages that come from the code: columns, programs, reasons and settings, in docs/.
+"""The reference pages that come from the code, in docs/: columns, commands, metrics, programs, reasons,
+settings, OpenAPI.
 
 What a column, a reason or a setting means is written once, beside it in the code; these pages show
 it to people who do not read code. ``make docs`` writes them, ``make check`` fails while one of them
@@ -13,6 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from api import openapi
+from cli.docs_cli import cli_page
+from cli.docs_metrics import metrics_page
 from cli.docs_programs import programs_page
 from cli.docs_settings import settings_page
 from cli.map import ROOT
@@ -85,7 +89,10 @@ def frame_section(frame: Frame) -> Iterator[str]:
 
 def table_notes() -> dict[str, str]:
     """What stands under each table's declaration, by the table's name."""
-    rooms = (tables.evidence, tables.tariffs, tables.terms, tables.money)
+    rooms = (
+        tables.evidence, tables.tariffs, tables.terms, tables.money, tables.lanes, tables.limits,
+        tables.reconciling, tables.notices,
+    )  # fmt: skip
     return {name: note for room in rooms for name, note in notes_of(room).items()}
 
 
@@ -167,7 +174,10 @@ def reasons_page() -> str:
 def pages() -> dict[str, str]:
     """Every generated page: its path below the root, and its text."""
     return {
+        "docs/cli.md": cli_page(),
         "docs/columns.md": columns_page(),
+        "docs/metrics.md": metrics_page(),
+        "docs/openapi.json": openapi.as_text(),
         "docs/programs.md": programs_page(),
         "docs/reasons.md": reasons_page(),
         "docs/settings.md": settings_page(),

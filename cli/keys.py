@@ -1,26 +1,32 @@
-"""`v2g keys …`: who may sign. Looking, importing, rotating and revoking; enrolment is in cli.enrolments."""
+"""`v2g keys …`: who may sign. Looking, importing, rotating and revoking.
+
+Enrolment is in cli.enrolments, the key that signs what is posted in cli.settlement_key.
+"""
 
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import enrolments as of_devices
-from cli.keys_options import By, Reason, now, refusals
+from cli import settlement_key, tokens
+from cli.keys_options import By, DatabaseOfKey, Reason, now, refusals, required
 from cli.options import Database, Json
-from cli.output import console, errors, fail, show_json
+from cli.output import fail, show_json
 from cli.spans import moment_option, span
 
 app = typer.Typer(
-    help="Keys: who may sign packets and meter records. Every change is kept with its author.",
+    help="Keys: who may sign packets and meter records, every change with its author; and the"
+    " settlement key, which signs what is posted.",
     no_args_is_help=True,
 )
 invite = app.command()(of_devices.invite)
 enrolments = app.command()(of_devices.enrolments)
 approve = app.command()(of_devices.approve)
 reject = app.command()(of_devices.reject)
+init = app.command()(settlement_key.init)
+token = app.command()(tokens.token)
 
 Key = Annotated[
     str, typer.Argument(help="The key's id (its thumbprint), as `v2g keys list` shows it.")
@@ -54,12 +60,24 @@ def list_(
 
 
 @app.command()
-def show(key: Key, database: Database, json: Json = False) -> None:
-    """Show everything about one key. Exit 1 when it is not enrolled."""
+def show(
+    key: settlement_key.KeyOrOurs = "",
+    database: DatabaseOfKey = "",
+    json: Json = False,
+) -> None:
+    """Show everything about one key; without KEY, about the settlement key and the clearinghouse's.
+
+    Exit 1 when the key is not enrolled; for the settlement key when it is over or badly kept
+    (ERR_AUTH_EXPIRED, with what to do), 2 when there is none.
+    """
     from cli.keys_shown import show_key
     from storage import keys
     from storage.key_changes import registry
 
+    if not key:
+        settlement_key.show_settlement_key(json=json)
+        return
+    required("--database", database)
     with refusals(), registry(database) as conn:
         found = keys.find(conn, key)
     show_key(found, now(), json=json)
@@ -168,21 +186,30 @@ def _content(path: Path) -> bytes:
 
 @app.command()
 def rotate(
-    old: Key,
-    new: Annotated[Path, typer.Argument(help="File with the new public key, in any form.")],
-    by: By,
-    database: Database,
+    old: settlement_key.OldOrOurs = "",
+    new: Annotated[
+        Path | None, typer.Argument(help="File with the new public key, in any form.")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Who does this; it stands in the history.")] = "",
+    database: DatabaseOfKey = "",
     overlap: Annotated[
         str, typer.Option(help="How long both stand: 90m, 12h, 7d; at most 90d.")
     ] = "7d",
     valid_to: Annotated[str, typer.Option(help="Until when the new one stands.")] = "",
     allow_curve: Annotated[str, typer.Option(help="Allow a curve beside secp256r1.")] = "",
+    switch: settlement_key.Switch = False,
+    days: settlement_key.Days = 397,
+    rsa: settlement_key.Rsa = False,
     json: Json = False,
 ) -> None:
-    """Give an EVSE a new key in place of an old one; both stand while they overlap.
+    """Give an EVSE a new key in place of an old one; without OLD, rotate the settlement key.
 
-    The new key counts from now, for the same EVSE, meter and client. Where the device can prove the
-    new key itself, prefer `v2g keys invite --replaces`. Repeating it changes nothing.
+    The new key counts from now, for the same EVSE, meter and client; both stand while they overlap.
+    Where the device can prove the new key itself, prefer `v2g keys invite --replaces`. Repeating it
+    changes nothing.
+
+    Without OLD a new settlement key is made beside the old one, with a statement by which the partner
+    can tell that it is ours; --switch puts it in the old one's place. --days and --rsa are for it.
 
     Example: v2g keys rotate CbR4…uX0 new.pem --overlap 7d --by anna
     """
@@ -191,6 +218,13 @@ def rotate(
     from storage.key_changes import registry
     from tasks import key_files
 
+    if not old:
+        settlement_key.rotate_settlement_key(switch=switch, days=days, rsa=rsa, json=json)
+        return
+    if new is None:
+        raise fail("NEW: nothing; expected the file with the new public key", status=2)
+    required("--by", by)
+    required("--database", database)
     until = moment_option("--valid-to", valid_to)
     try:
         record = key_files.replacement(_content(new), allow_curve, valid_to=until, now=now())
@@ -264,53 +298,3 @@ def _changed(found: object, *, done: bool, said: str, json: bool) -> None:
         show_json({"changed": done, **plain(asdict(found.key)), "state": found.state(now())})
     else:
         typer.echo(f"key {found.key.key_id}: {said}" + ("" if done else " (it was so already)"))
-
-
-@app.command()
-def token(
-    name: Annotated[str, typer.Argument(help="Whose token; the name stands under every change.")],
-    file: Annotated[
-        Path,
-        typer.Option(envvar="V2G_API_TOKEN_FILE", help="The service's file of tokens, mode 0600."),
-    ],
-    scope: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="keys:read, keys:write, keys:import or vehicles:read; give it once for each."
-        ),
-    ] = None,
-    days: Annotated[int, typer.Option(min=1, max=366, help="Days for which it is valid.")] = 90,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the token away instead.")] = False,
-    json: Json = False,
-) -> None:
-    """Make a token for the HTTP service, and show it once; the file keeps only its hash.
-
-    The service notices the change by itself. Exit 2 when the file or a scope cannot be used.
-
-    Example: v2g keys token anna --scope keys:read --scope keys:write --file /etc/v2g/api/tokens.json
-    """
-    from api import tokens
-    from api.errors import TokenFileError
-
-    try:
-        if remove:
-            tokens.remove(file, name)
-            show_json({"removed": name}) if json else typer.echo(f"the token of {name} is gone")
-            return
-        made, secret = tokens.make(
-            file, name, scope or (), now=now(), valid_for=timedelta(days=days)
-        )
-    except TokenFileError as error:
-        raise fail(f"{error}", status=2) from error
-    if json:
-        show_json(
-            {
-                "name": made.name,
-                "scopes": sorted(made.scopes),
-                "expires_at": made.expires_at,
-                "token": secret,
-            }
-        )
-        return
-    errors.print(f"token of {made.name}, until {made.expires_at:%Y-%m-%d}; it is shown only now:")
-    console.print(secret, markup=False, soft_wrap=True)

@@ -14,6 +14,21 @@ By = Annotated[
 ]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the history.", show_default=False)]
 
+DatabaseOfKey = Annotated[
+    str,
+    typer.Option(
+        envvar="V2G_DATABASE_URL",
+        help="libpq connection string without a user; needed where a KEY is named.",
+        show_default=False,
+    ),
+]
+
+
+def required(option: str, value: str) -> None:
+    """An option that only one of a command's two uses needs. Raises typer.Exit (2)."""
+    if not value:
+        raise fail(f"{option}: nothing; expected it where a KEY is named", status=2)
+
 
 def now() -> datetime:
     """The clock of the commands."""

@@ -8,19 +8,36 @@ from typing import Annotated
 import typer
 
 from cli import (
+    automations,
     certs,
+    completion,
+    disputes,
+    doctor,
     fleet,
+    flow_runs,
     gaps,
+    grid,
     keys,
+    lane,
     ledger,
+    migrate,
     packet,
+    payout_files,
+    payouts,
+    post,
     quarantine,
+    reconcile,
     replay,
     runs,
+    schedules,
+    simulate,
     statement,
+    thermal,
     true_up,
     vehicles,
+    webhook,
     what_if,
+    workers,
 )
 from cli.options import Database, Json
 from cli.output import fail, show_json
@@ -31,6 +48,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
 )
+app.command()(migrate.migrate)
+app.command()(doctor.doctor)
 app.add_typer(packet.app, name="packet")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(gaps.app, name="gaps")
@@ -41,6 +60,21 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(statement.app, name="statement")
 app.add_typer(vehicles.app, name="vehicles")
 app.add_typer(fleet.app, name="fleet")
+app.add_typer(grid.app, name="grid")
+app.add_typer(thermal.app, name="thermal")
+app.command()(post.post)
+app.add_typer(lane.app, name="lane")
+app.add_typer(payouts.app, name="payouts")
+app.add_typer(payout_files.app, name="payout-file")
+app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(disputes.app, name="disputes")
+app.add_typer(webhook.app, name="webhook")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(flow_runs.app, name="flow-runs")
+app.add_typer(workers.app, name="workers")
+app.add_typer(automations.app, name="automations")
+app.add_typer(completion.app, name="completion")
+app.add_typer(simulate.app, name="simulate")
 app.command()(true_up.true_up)
 app.command()(replay.replay)
 app.command()(what_if.what_if)
@@ -51,22 +85,6 @@ def version(json: Json = False) -> None:
     """Print the version."""
     number = installed_version("v2g-settlement")
     show_json({"version": number}) if json else typer.echo(f"v2g-settlement {number}")
-
-
-@app.command()
-def migrate(
-    database: Database,
-    revision: Annotated[str, typer.Option(help="Migrate up to this revision.")] = "head",
-) -> None:
-    """Create or update tables, roles and rights. Needs an administrator's connection."""
-    from storage.engine import StorageError
-    from storage.migrate import migrate as run
-
-    try:
-        run(database, revision=revision)
-    except StorageError as error:
-        raise fail(str(error), status=1) from error
-    typer.echo(f"the database is at revision {revision}")
 
 
 @app.command()
@@ -155,50 +173,6 @@ def settle(
         show_settled(summary)
     if summary.state == "held":
         raise fail(f"held: {summary.reason}", status=1)
-
-
-@app.command()
-def post(
-    database: Database,
-    until_empty: Annotated[
-        bool,
-        typer.Option("--until-empty", help="Go on until nothing is open, for at most an hour."),
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Post booked settlements to the clearinghouse, each exactly once in effect.
-
-    Takes V2G_CLEARINGHOUSE_URL and V2G_CLEARINGHOUSE_TOKEN_FILE from the environment. Safe to stop
-    and to run twice at once. Exit 0 when nothing is open any more, 1 when something is.
-    """
-    from random import SystemRandom
-
-    from cli.summaries import show_posted
-    from storage.engine import StorageError
-    from tasks.post import post_pending
-    from tasks.settings import Settings, clearinghouse_of
-
-    try:
-        settings = Settings(database_url=database)
-        summary = post_pending(
-            database,
-            clearinghouse_of(settings),
-            clock=_now,
-            random=SystemRandom(),
-            limit=settings.post_limit,
-            until_empty=until_empty,
-            deadline_s=3600.0,
-        )
-    except StorageError as error:
-        raise fail(f"{error}", status=1) from error
-    except ValueError as error:
-        raise fail(f"{error}", status=2) from error
-    if json:
-        show_json(asdict(summary))
-    else:
-        show_posted(summary)
-    if summary.open or summary.parked:
-        raise typer.Exit(1)
 
 
 @app.command()

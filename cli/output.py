@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -35,7 +35,9 @@ def table(
     """A table whose last ``numbers`` columns are aligned to the right; its text is shown as it is."""
     made = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
     for place, column in enumerate(columns):
-        made.add_column(column, justify="right" if place >= len(columns) - numbers else "left")
+        justify: JustifyMethod = "right" if place >= len(columns) - numbers else "left"
+        # Folded, not cut: half of an event's name is of no use to whoever has to approve it.
+        made.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         # A vehicle may be called what rich would take for a style.
         made.add_row(*map(Text, row))

@@ -85,6 +85,7 @@ def export(
     since: Since = "",
     until: Until = "",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    json: Json = False,
 ) -> None:
     """Write a statement to a file: a page, a table, the evidence pack, or Green Button XML.
 
@@ -108,7 +109,12 @@ def export(
         out.write_bytes(data)
     except OSError as error:
         raise fail(f"{out}: {error.strerror}; expected a file to write", status=2) from error
-    typer.echo(f"{len(pack.bookings)} settlements of {subject}, written to {out}")
+    stands = None if verified is None else verified.stands
+    if json:
+        written = {"file": str(out), "format": form.value, "of": str(subject)}
+        show_json({**written, "settlements": len(pack.bookings), "stands": stands})
+    else:
+        typer.echo(f"{len(pack.bookings)} settlements of {subject}, written to {out}")
     if verified is not None and not verified.stands:
         raise fail(f"the pack does not stand: {verified.first_difference}", status=1)
 

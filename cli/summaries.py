@@ -2,7 +2,6 @@
 
 from cli.output import console, table
 from tasks import words
-from tasks.post import PostSummary
 from tasks.settle import ReasonTotal, SettleSummary
 from tasks.true_up import TrueUpSummary
 
@@ -59,11 +58,6 @@ def _show_reasons(title: str, totals: list[ReasonTotal], currency: str, *, packe
         for one in totals
     ]
     console.print(table(title, columns, rows, numbers=len(columns) - 1))
-
-
-def show_posted(summary: PostSummary) -> None:
-    """Print what a posting run did and what remains."""
-    console.print(words.posted(summary))
 
 
 def show_true_up(summary: TrueUpSummary) -> None:

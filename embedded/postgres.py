@@ -22,7 +22,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Final, LiteralString, Self
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -33,6 +33,7 @@ from embedded.engine import TimescaleFiles, programs
 from embedded.errors import EmbeddedError
 from embedded.places import server_user
 from embedded.processes import Supervised
+from embedded.running import Running
 
 __all__ = ["SUPERUSER", "PostgresServer", "TimescaleFiles", "create_database", "run_statements"]
 
@@ -64,7 +65,7 @@ _DEFAULTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-class PostgresServer:
+class PostgresServer(Running):
     """A PostgreSQL server over ``data_dir``, which is made when it is not there.
 
     ``settings`` are server settings, by name ("work_mem": "64MB"); they cannot open TCP.
@@ -87,17 +88,13 @@ class PostgresServer:
         self._server: Supervised | None = None
         self._version = ""
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        super().__exit__(kind, error, trace)
         self._leave()
 
     @property

@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from embedded import launch
 from embedded.errors import ChildExitedError, DeadlineExceededError
+from embedded.running import Running
 
 STOP_DEADLINE_S: Final = 15.0
 """How long a process may take to end after the stop signal, before it is killed."""
@@ -56,7 +56,7 @@ def free_port() -> int:
         return port
 
 
-class Supervised:
+class Supervised(Running):
     """One child process: own log file, own session, no orphan.
 
     * A session of its own: Ctrl-C on the terminal reaches only the parent, who then stops its
@@ -94,18 +94,6 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._log_begins_at = 0
         self._reaping = threading.Lock()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start the process; does not wait for it to be of use. Nothing happens when it runs."""

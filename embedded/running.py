@@ -25,5 +25,5 @@ class Running(ABC):
         """Start it and wait until it answers."""
 
     @abstractmethod
-    def stop(self) -> None:
+    def stop(self) -> object:
         """Stop it."""

@@ -8,13 +8,13 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from evse_agent.config_keys import KEYS, REQUIRED, WrongValueError, topic_part
 from evse_agent.errors import ConfigError, WrongKey
+from settlement.hosts import is_loopback
 
 CONFIG_MAX_BYTES: Final = 64 * 1024
 _SHOWN_MAX_CHARS: Final = 60
@@ -160,14 +160,6 @@ def _values(given: Mapping[str, object], prefix: str, wrong: list[WrongKey]) -> 
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_MAX_CHARS else text[: _SHOWN_MAX_CHARS - 1] + "…"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine and no other."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _belong_together(values: Mapping[str, Any], wrong: list[WrongKey]) -> None:

@@ -18,9 +18,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from evse_agent import tls
-from evse_agent.config import is_loopback
 from evse_agent.errors import EnrolmentError
 from evse_agent.key import Signer, base64url, jwk, thumbprint
+from settlement.hosts import is_loopback
 
 TYPE: Final = "v2g-enrolment+jwt"
 ANSWER_WITHIN_S: Final = 30.0

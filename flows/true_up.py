@@ -7,8 +7,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from tasks import prefect_tasks as steps
 from tasks import words
+from tasks.prefect_tasks import publishing
+from tasks.prefect_tasks import settling as steps
 
 
 @flow(name="true-up", persist_result=False)
@@ -31,7 +32,7 @@ def true_up(
     summary = steps.run_calendar(dry_run=dry_run, max_runs=max_runs)
     for one in summary.runs:
         (log.error if one.state == "held" else log.info)(words.calendar_run(one))
-    steps.publish_true_up(summary)
+    publishing.publish_true_up(summary)
     return Completed(name=_ending(summary.held, len(summary.runs)), message=words.trued_up(summary))
 
 

@@ -23,8 +23,10 @@ SILENCE: Final = timedelta(seconds=90)
 
 _ALIVE: Final = "prefect.flow-run.heartbeat"
 _ENDED: Final = frozenset(
-    f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")
+    f"prefect.flow-run.{state}"
+    for state in ("Completed", "Failed", "Cancelled", "Crashed", "Suspended", "Paused")
 )
+"""A run that waits for a person has no process that could send heartbeats."""
 
 
 def automation() -> AutomationCore:

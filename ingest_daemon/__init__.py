@@ -12,6 +12,7 @@ Where do I go to…
     …see what happens while the database is away?              ingest_daemon.landing
     …see why a certificate or a key will not do?               ingest_daemon.certificates
     …see how it starts, drains and stops?                      ingest_daemon.daemon
+    …see how batteries' temperatures come in, and from where?  ingest_daemon.modbus
     …see what is measured?                                     ingest_daemon.metrics
 
 The way of a packet, and the one promise:

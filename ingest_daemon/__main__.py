@@ -23,7 +23,7 @@ Exit status: 0 stopped by SIGTERM or SIGINT (a second signal ends at once, with 
 2 a setting is wrong · 3 the database could lose committed packets.
 
 Try it:  curl -i --data-binary @packet.jws -H 'Content-Type: application/jose' \\
-             -H "Authorization: Bearer $(cat TOKEN_FILE)" http://127.0.0.1:8080/v1/packets
+             -H "Authorization: Bearer $(cat TOKEN_FILE)" http://127.0.0.1:8090/v1/packets
 """
 
 

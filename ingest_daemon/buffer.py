@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
-from storage.landing import Arrival, Outcome
+from storage.arrivals import Arrival, Outcome
 
 
 class Sender(Protocol):

@@ -13,14 +13,14 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from ingest_daemon import mqtt_trouble
 from ingest_daemon.backoff import Backoff
 from ingest_daemon.buffer import Buffer, Room
 from ingest_daemon.certificates import Calendar
-from ingest_daemon.errors import IngestError, SettingsError, WrongSetting
+from ingest_daemon.environment import secret
+from ingest_daemon.errors import IngestError
 from ingest_daemon.gaps import GapWatch
 from ingest_daemon.health import Health
 from ingest_daemon.http import Intake
@@ -29,12 +29,12 @@ from ingest_daemon.landing import Landing
 from ingest_daemon.log import say
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.mqtt import RECONNECT_LONGEST_S, Subscriber
-from ingest_daemon.settings import Settings, is_loopback
+from ingest_daemon.settings import Settings
+from ingest_daemon.watching import token_in
+from settlement.hosts import is_loopback
 from storage.arrivals import ASIDE_KINDS
 from storage.engine import Role, connect
-from storage.errors import InsecureSecretError
 from storage.landing import Lander
-from storage.secrets import read_secret
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +58,17 @@ class Daemon:
     """
 
     def __init__(self, settings: Settings, *, now: Callable[[], datetime] = utc_now) -> None:
-        token = _secret("INTAKE_TOKEN_FILE", settings.intake_token_file)
+        token = secret("V2G_INTAKE_TOKEN_FILE", settings.intake_token_file)
         password = None
         if settings.mqtt_password_file is not None:
-            password = _secret("MQTT_PASSWORD_FILE", settings.mqtt_password_file)
-        tls = mqtt_trouble.tls_context(settings, now=now())
+            password = secret("V2G_MQTT_PASSWORD_FILE", settings.mqtt_password_file)
+        tls = mqtt_trouble.tls_context(
+            settings.mqtt_tls_ca_file,
+            settings.mqtt_tls_cert_file,
+            settings.mqtt_tls_key_file,
+            prefix="V2G_MQTT_",
+            now=now(),
+        )
         # Not for secrets: so that daemons do not come back in step. But it may as well be good.
         rng = random.SystemRandom()
 
@@ -113,7 +119,9 @@ class Daemon:
             reached=self._reached,
             failed=self._fail,
         )
-        self._socket = listen(settings)
+        self._socket = listen(
+            settings.http_host, settings.http_port, variables="V2G_HTTP_HOST and V2G_HTTP_PORT"
+        )
         room = Room(
             "http", packets_max=settings.http_buffer_packets, bytes_max=settings.http_buffer_bytes
         )
@@ -121,6 +129,7 @@ class Daemon:
             self._buffer,
             room,
             token=token,
+            metrics_token=token_in(settings.metrics_token_file),
             health=self._health,
             metrics=metrics,
             now=now,
@@ -227,12 +236,3 @@ class Daemon:
             os._exit(1)
         say(logger, logging.INFO, "signal", name=number.name)
         self._stop.set()
-
-
-def _secret(name: str, path: Path) -> str:
-    try:
-        return read_secret(path)
-    except InsecureSecretError as error:
-        raise SettingsError(
-            WrongSetting(f"V2G_{name}", f"{path}, {error.found}", error.repair)
-        ) from error

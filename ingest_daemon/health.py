@@ -33,8 +33,3 @@ class Health:
         """The latest word of every part."""
         with self._lock:
             return dict(self._checks)
-
-    @property
-    def ready(self) -> bool:
-        """Whether every part is up."""
-        return all(check.up for check in self.checks().values())

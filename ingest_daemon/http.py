@@ -3,9 +3,7 @@
     POST /v1/packets         one packet            200 208 400 409
         application/jose, of OCMF application/ocmf or text/plain, of OCPP application/json
     POST /v1/packets/batch   application/x-ndjson  one packet per line    200, and a status per item
-    GET  /healthz            the process answers
-    GET  /readyz             a packet that comes now will be stored (200), or not (503)
-    GET  /metrics            Prometheus, with the token
+    GET  /healthz /readyz /metrics      ingest_daemon.watching; ready: a packet that comes now is stored
 
 Every refusal is JSON that says what is wrong, where, what was expected and what to do (401, 408,
 413, 415, 503). Sending the same request again is always right: landing is idempotent.
@@ -13,11 +11,10 @@ Every refusal is JSON that says what is wrong, where, what was expected and what
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,13 +23,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingest_daemon import http_door as door
-from ingest_daemon import metrics as figures
+from ingest_daemon import watching
 from ingest_daemon.buffer import Answered, Buffer, Held, Room
 from ingest_daemon.health import Health
 from ingest_daemon.http_answers import BAD, Answer, answer, problem
+from ingest_daemon.http_door import in_json
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.settings import BATCH_BODY_MAX_BYTES, BATCH_PACKETS_MAX, PACKET_CEILING_BYTES
-from storage.landing import Arrival
+from ingest_daemon.watching import Watching
+from storage.arrivals import Arrival
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +81,7 @@ class Intake:
         room: Room,
         *,
         token: str,
+        metrics_token: str | None,
         health: Health,
         metrics: Metrics,
         now: Callable[[], datetime],
@@ -90,8 +90,8 @@ class Intake:
         self._buffer = buffer
         self._room = room
         self._token = token
-        self._health = health
         self._metrics = metrics
+        self._watching = Watching(health, metrics, token=metrics_token, refused=self._refused)
         self._now = now
         self._answer_within_s = answer_within_s
         self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
@@ -102,21 +102,22 @@ class Intake:
             routes=[
                 Route("/v1/packets", self._guarded(self._single), methods=["POST"]),
                 Route("/v1/packets/batch", self._guarded(self._batch), methods=["POST"]),
-                Route("/metrics", self._guarded(self._figures), methods=["GET"]),
-                Route("/healthz", self._healthz, methods=["GET"]),
-                Route("/readyz", self._readyz, methods=["GET"]),
+                *self._watching.routes(),
             ],
             exception_handlers={HTTPException: self._no_route, Exception: self._broken},
         )
 
+    def _refused(self, status: int) -> None:
+        self._metrics.refused.labels(status=str(status)).inc()
+
     def _guarded(self, handler: _Handler) -> _Handler:
         async def guarded(request: Request) -> Response:
             try:
-                door.require_token(request, self._token)
+                door.require_token(request, self._token, file="V2G_INTAKE_TOKEN_FILE")
                 return await handler(request)
             except door.Refused as refused:
-                self._metrics.refused.labels(status=str(refused.status)).inc()
-                return _json(refused.status, refused.body, refused.headers)
+                self._refused(refused.status)
+                return refused.response()
             except ClientDisconnect:
                 return Response(status_code=499)  # nobody reads it; the number is nginx's
 
@@ -127,7 +128,7 @@ class Intake:
         body = await door.read_body(request, bytes_max=PACKET_CEILING_BYTES)
         # A line end after the packet belongs to the file it was sent from.
         [(status, content)] = await self._land([body.removesuffix(b"\n").removesuffix(b"\r")])
-        return _json(status, content)
+        return in_json(status, content)
 
     async def _batch(self, request: Request) -> Response:
         door.require_type(request, BATCH)
@@ -156,7 +157,7 @@ class Intake:
             for index, one in enumerate(answers)
             if one is not None
         ]
-        return _json(200, {"items": items})
+        return in_json(200, {"items": items})
 
     async def _land(self, packets: Sequence[bytes]) -> list[Answer]:
         """Hand over and wait for the commit. Raises Refused: 503."""
@@ -182,47 +183,15 @@ class Intake:
             )
         return answers
 
-    async def _figures(self, _request: Request) -> Response:
-        return Response(self._metrics.text(), headers={"Content-Type": figures.CONTENT_TYPE})
-
-    async def _healthz(self, _request: Request) -> Response:
-        return _json(200, {"state": "alive"})
-
-    async def _readyz(self, request: Request) -> Response:
-        """Which part is down is for everybody, what it said only for those who have the token."""
-        insider = door.has_token(request, self._token)
-        checks = {
-            part: {"up": check.up, **({"detail": check.detail} if insider else {})}
-            for part, check in self._health.checks().items()
-        }
-        ready = all(check["up"] for check in checks.values())
-        return _json(
-            200 if ready else 503, {"state": "ready" if ready else "not_ready", "checks": checks}
-        )
-
     async def _no_route(self, request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers = error.headers if isinstance(error, HTTPException) else None
-        self._metrics.refused.labels(status=str(status)).inc()
-        expected = (
-            "POST /v1/packets, POST /v1/packets/batch, GET /healthz, GET /readyz, GET /metrics"
-        )
-        found = f"{request.method} {request.url.path[:80]}"
-        return _json(
-            status,
-            problem(
-                "NO_SUCH_ROUTE",
-                where="request line",
-                found=found,
-                expected=expected,
-                do="use one of these",
-            ),
-            headers,
-        )
+        expected = f"POST /v1/packets, POST /v1/packets/batch, {watching.ROUTES}"
+        refusal = door.no_such_route(request, error, expected=expected)
+        self._refused(refusal.status_code)
+        return refusal
 
     async def _broken(self, _request: Request, _error: Exception) -> Response:
         # The server logs the traceback; the client learns only what to do.
-        return _json(
+        return in_json(
             500,
             problem(
                 "INTERNAL",
@@ -244,9 +213,3 @@ def _no_packet(line: bytes) -> Answer:
         do="correct it; it was not stored",
     )
     return BAD, {"state": "refused", **body}
-
-
-def _json(status: int, body: object, headers: Any = None) -> Response:
-    content = json.dumps(body, separators=(",", ":")).encode()
-    always = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return Response(content, status_code=status, headers={**always, **(headers or {})})

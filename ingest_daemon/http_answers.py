@@ -11,7 +11,7 @@ from typing import Any, Final
 from ingest_daemon.states import State, state_of
 from settlement import packets
 from settlement.packets import UnreadablePacketError
-from storage.landing import Outcome
+from storage.arrivals import Outcome
 
 Answer = tuple[int, dict[str, Any]]
 """Status and body."""

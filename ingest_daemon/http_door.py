@@ -1,16 +1,19 @@
 """What every request must pass before its content is looked at: token, type, size, time.
 
-Refused(Exception)    the answer, ready to be sent; never leaves ingest_daemon.http
+Refused(Exception)    the answer, ready to be sent; never leaves ingest_daemon.http and .watching
 """
 
 import asyncio
 import contextlib
 import hmac
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from ingest_daemon.http_answers import problem
 
@@ -32,6 +35,31 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of the program
         self.status = status
         self.body = body
         self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """The answer itself."""
+        return in_json(self.status, self.body, self.headers)
+
+
+def in_json(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that no cache keeps."""
+    content = json.dumps(body, separators=(",", ":")).encode()
+    always = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(content, status_code=status, headers={**always, **(headers or {})})
+
+
+def no_such_route(request: Request, error: Exception, *, expected: str) -> Response:
+    """The answer to a path or a method that is none of ours; ``expected`` names those that are."""
+    body = problem(
+        "NO_SUCH_ROUTE",
+        where="request line",
+        found=f"{request.method} {request.url.path[:80]}",
+        expected=expected,
+        do="use one of these",
+    )
+    if not isinstance(error, HTTPException):
+        return in_json(500, body)
+    return in_json(error.status_code, body, error.headers)
 
 
 def come_again(found: str) -> Refused:
@@ -56,8 +84,8 @@ def has_token(request: Request, token: str) -> bool:
     return hmac.compare_digest((given.group(1) if given else "").encode(), token.encode())
 
 
-def require_token(request: Request, token: str) -> None:
-    """Raises Refused: 401."""
+def require_token(request: Request, token: str, *, file: str) -> None:
+    """Raises Refused: 401. ``file`` is the variable that names the token's file."""
     if not has_token(request, token):
         found = "another token" if "authorization" in request.headers else "none"
         raise Refused(
@@ -67,7 +95,7 @@ def require_token(request: Request, token: str) -> None:
                 where="header Authorization",
                 found=found,
                 expected="Bearer TOKEN",
-                do="send the token that stands in the file V2G_INTAKE_TOKEN_FILE names",
+                do=f"send the token that stands in the file {file} names",
             ),
             {"WWW-Authenticate": 'Bearer realm="v2g-ingest"'},
         )

@@ -1,4 +1,4 @@
-"""What is measured, for Prometheus: one registry per daemon, nothing global.
+"""What the daemon measures.
 
 Counters count packets whose transaction has committed; what has not committed is depth and lag.
 """
@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
 
 from ingest_daemon.buffer import Buffer
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+from ingest_daemon.figures import Figures
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS: Final = (1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000)
 
 
-class Metrics:
+class Metrics(Figures):
     """All figures of one daemon.
 
     Args:
@@ -31,9 +29,8 @@ class Metrics:
     def __init__(
         self, buffer: Buffer, *, now: Callable[[], datetime], aside_kinds: Iterable[str] = ()
     ) -> None:
-        registry = CollectorRegistry()
-        self._registry = registry
-        ProcessCollector(registry=registry)
+        super().__init__()
+        registry = self.registry
         self.landed = Counter(
             "v2g_ingest_landed_packets", "Packets committed for the first time.", registry=registry
         )
@@ -124,18 +121,9 @@ class Metrics:
         depth_packets.set_function(lambda: buffer.depth().packets)
         depth_bytes = Gauge("v2g_ingest_queue_bytes", "Bytes of those packets.", registry=registry)
         depth_bytes.set_function(lambda: buffer.depth().bytes)
-
-        def lag() -> float:
-            oldest = buffer.depth().oldest_received_at
-            return 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
-
-        lag_seconds = Gauge(
+        self.lag(
             "v2g_ingest_lag_seconds",
             "For how long the oldest packet in memory has waited for its commit; 0 when none waits.",
-            registry=registry,
+            oldest=lambda: buffer.depth().oldest_received_at,
+            now=now,
         )
-        lag_seconds.set_function(lag)
-
-    def text(self) -> bytes:
-        """All figures in Prometheus' text format 0.0.4."""
-        return generate_latest(self._registry)

@@ -43,7 +43,7 @@ from ingest_daemon.metrics import Metrics
 from ingest_daemon.mqtt_client import Client, Link, Publish
 from ingest_daemon.receipts import Receipts
 from ingest_daemon.settings import PACKET_CEILING_BYTES, Settings
-from storage.landing import Arrival
+from storage.arrivals import Arrival
 from storage.streams import Gap
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from ingest_daemon.certificates import (
     require_valid,
 )
 from ingest_daemon.errors import SettingsError, WrongSetting
-from ingest_daemon.settings import Settings
 
 _REFUSED: Final = {
     "Bad user name or password": "the broker refuses user name or password: look at V2G_MQTT_USERNAME"
@@ -123,32 +122,38 @@ def unreachable(error: Exception) -> str:
     return f"the network says: {error}"
 
 
-def tls_context(settings: Settings, *, now: datetime) -> ssl.SSLContext | None:
+def tls_context(
+    ca: Path | None, cert: Path | None, key: Path | None, *, prefix: str, now: datetime
+) -> ssl.SSLContext | None:
     """TLS 1.2 or later, the broker's host name checked; None when no authority is set.
+
+    Args:
+        ca: file of the broker's authority.
+        cert: file of our own certificate.
+        key: file of its private key.
+        prefix: of the variables that name ``cert`` and ``key``, such as V2G_MQTT_.
+        now: the time at which the certificate must be valid.
 
     Raises:
         SettingsError: a file cannot be used, others can read the private key, or the certificate is
             of another time.
     """
-    if settings.mqtt_tls_ca_file is None:
+    if ca is None:
         return None
     try:
-        context = ssl.create_default_context(cafile=str(settings.mqtt_tls_ca_file))
+        context = ssl.create_default_context(cafile=str(ca))
     except (OSError, ssl.SSLError) as error:
-        raise _unusable(
-            "TLS_CA", settings.mqtt_tls_ca_file, error, "a PEM file of certificates"
-        ) from error
+        expected = "a PEM file of certificates"
+        raise _unusable("V2G_MQTT_TLS_CA_FILE", ca, error, expected) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    cert, key = settings.mqtt_tls_cert_file, settings.mqtt_tls_key_file
     if cert is not None and key is not None:
-        require_private(key, "V2G_MQTT_TLS_KEY_FILE")
-        require_valid(cert, "V2G_MQTT_TLS_CERT_FILE", now=now)
+        require_private(key, f"{prefix}TLS_KEY_FILE")
+        require_valid(cert, f"{prefix}TLS_CERT_FILE", now=now)
         try:
             context.load_cert_chain(cert, key, password=_no_password)
         except (OSError, ssl.SSLError, ValueError) as error:
-            raise _unusable(
-                "TLS_CERT", cert, error, f"the PEM certificate of the unencrypted key in {key}"
-            ) from error
+            expected = f"the PEM certificate of the unencrypted key in {key}"
+            raise _unusable(f"{prefix}TLS_CERT_FILE", cert, error, expected) from error
     return context
 
 
@@ -157,8 +162,6 @@ def _no_password() -> str:
     raise ValueError("the private key is encrypted")
 
 
-def _unusable(name: str, path: Path, error: Exception, expected: str) -> SettingsError:
+def _unusable(variable: str, path: Path, error: Exception, expected: str) -> SettingsError:
     rights = AUTH_EXPIRED if isinstance(error, PermissionError) else ""
-    return SettingsError(
-        WrongSetting(f"V2G_MQTT_{name}_FILE", f"{path} ({error})", expected, rights)
-    )
+    return SettingsError(WrongSetting(variable, f"{path} ({error})", expected, rights))

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ingest_daemon.buffer import Answered
 from ingest_daemon.states import State, state_of
-from storage.landing import Outcome
+from storage.arrivals import Outcome
 from storage.streams import Gap
 
 VERSION: Final = 1

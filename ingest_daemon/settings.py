@@ -4,17 +4,16 @@ Secrets are never settings: a setting names the file that holds the secret (stor
 such a file must be kept). Errors: ingest_daemon.errors.
 """
 
-from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest_daemon import environment
 from ingest_daemon.errors import SettingsError, WrongSetting
 from settlement import units
+from settlement.hosts import is_loopback
 
 PREFIX: Final = "V2G_"
 
@@ -102,9 +101,11 @@ class Settings(BaseSettings):
     )
 
     http_host: str = Field(default="127.0.0.1", description="address on which HTTP listens")
-    http_port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
-    intake_token_file: Path = Field(
-        description="file with the bearer token for uploads and /metrics, mode 0600"
+    http_port: int = Field(default=8090, ge=0, le=65535, description="0 takes any free port")
+    intake_token_file: Path = Field(description="file with the bearer token for uploads, mode 0600")
+    metrics_token_file: Path | None = Field(
+        default=None,
+        description="file with the bearer token for /metrics, mode 0600; without one it is not served",
     )
     answer_within_s: float = Field(
         default=5.0,
@@ -169,18 +170,17 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         """Settings that need each other. Raises SettingsError, naming all that is wrong."""
-        wrong: list[WrongSetting] = []
+        wrong = environment.wrong_broker(
+            self.mqtt_host,
+            self.mqtt_tls_ca_file,
+            self.mqtt_tls_cert_file,
+            self.mqtt_tls_key_file,
+            prefix="V2G_MQTT_",
+            allow_plain=self.allow_plain_network,
+        )
         if self.mqtt_username and self.mqtt_password_file is None:
-            wrong.append(
-                _missing("mqtt_password_file", "a file with the password of V2G_MQTT_USERNAME")
-            )
-        if (self.mqtt_tls_cert_file is None) != (self.mqtt_tls_key_file is None):
-            absent = "mqtt_tls_key_file" if self.mqtt_tls_key_file is None else "mqtt_tls_cert_file"
-            wrong.append(_missing(absent, "certificate and key, both or neither"))
-        if self.mqtt_tls_cert_file is not None and self.mqtt_tls_ca_file is None:
-            wrong.append(
-                _missing("mqtt_tls_ca_file", "the broker's authority, since a certificate is given")
-            )
+            expected = "a file with the password of V2G_MQTT_USERNAME"
+            wrong.append(WrongSetting("V2G_MQTT_PASSWORD_FILE", "nothing", expected))
         if self.mqtt_host and self.batch_rows > self.buffer_packets:
             wrong.append(
                 WrongSetting(
@@ -190,82 +190,25 @@ class Settings(BaseSettings):
                     " these are acknowledged, so a larger batch never fills",
                 )
             )
-        if not self.allow_plain_network:
-            if self.mqtt_host and self.mqtt_tls_ca_file is None and not is_loopback(self.mqtt_host):
-                wrong.append(
-                    WrongSetting(
-                        PREFIX + "MQTT_HOST",
-                        f"{self.mqtt_host!r}, another machine, and no TLS",
-                        f"{PREFIX}MQTT_TLS_CA_FILE (or, in a laboratory, {PREFIX}ALLOW_PLAIN_NETWORK=true)",
-                    )
+        if not self.allow_plain_network and not is_loopback(self.http_host):
+            wrong.append(
+                WrongSetting(
+                    PREFIX + "HTTP_HOST",
+                    f"{self.http_host!r}, which other machines reach, in plain HTTP",
+                    "127.0.0.1 behind a server that ends TLS"
+                    f" (or, in a laboratory, {PREFIX}ALLOW_PLAIN_NETWORK=true)",
                 )
-            if not is_loopback(self.http_host):
-                wrong.append(
-                    WrongSetting(
-                        PREFIX + "HTTP_HOST",
-                        f"{self.http_host!r}, which other machines reach, in plain HTTP",
-                        "127.0.0.1 behind a server that ends TLS"
-                        f" (or, in a laboratory, {PREFIX}ALLOW_PLAIN_NETWORK=true)",
-                    )
-                )
+            )
         if wrong:
             raise SettingsError(*wrong)
         return self
 
 
-def _missing(name: str, expected: str) -> WrongSetting:
-    return WrongSetting(PREFIX + name.upper(), "nothing", expected)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine and no other.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def load() -> Settings:
-    """The settings from the environment.
-
-    Raises:
-        SettingsError: what is missing or wrong, all of it at once.
-    """
-    try:
-        return Settings()  # the required ones come from the environment
-    except ValidationError as error:
-        raise SettingsError(*(_wrong(dict(one)) for one in error.errors())) from error
-
-
-def _wrong(error: Mapping[str, object]) -> WrongSetting:
-    location = error["loc"]
-    name = str(location[0]) if isinstance(location, tuple) and location else "settings"
-    field = Settings.model_fields.get(name)
-    meaning = "" if field is None or field.description is None else f" ({field.description})"
-    found = "nothing" if error["type"] == "missing" else repr(error["input"])[:80]
-    expected = (
-        "a value"
-        if error["type"] == "missing"
-        else str(error["msg"]).removeprefix("Input should be ")
-    )
-    return WrongSetting(PREFIX + name.upper(), found, expected + meaning)
+    """The settings from the environment. Raises SettingsError: all that is missing or wrong."""
+    return environment.load(Settings)
 
 
 def describe() -> str:
     """A table of every setting, for ``--help``."""
-    blocks = []
-    for name, field in Settings.model_fields.items():
-        blocks.append(f"  {PREFIX}{name.upper()}  [{_default(field)}]\n      {field.description}")
-    return "\n".join(blocks)
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default in {None, ""}:
-        return "not set"
-    return str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    return environment.describe(Settings)

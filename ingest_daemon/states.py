@@ -5,7 +5,7 @@ All four are final: the bytes are stored, as a packet or as evidence, and need n
 
 from enum import StrEnum
 
-from storage.landing import Fate, Outcome
+from storage.arrivals import Fate, Outcome
 
 
 class State(StrEnum):

@@ -18,7 +18,7 @@ from typing import Any
 from oracle import tiers
 from oracle.case import Row
 from oracle.energies import MILLION, WATT_US, Interval, baseline, factor
-from oracle.numbers import HOUR_US, kwh, nearest, product, rounded, whole
+from oracle.numbers import HOUR_US, between, kwh, nearest, product, rounded, whole
 from oracle.terms import Terms
 
 Line = dict[str, Any]
@@ -112,6 +112,8 @@ def order_lines(vehicle: str, interval: Interval, row: Row, against: int) -> lis
     terms, target = interval.terms, interval.target
     delivered = against - interval.imported + interval.exported
     ordered_w = whole(row["ordered_kw"], 3, "orders: ordered_kw")
+    # An order of which the event has only a part has that part of its price.
+    order_us = between(row["started_at"], row["ended_at"])
     ordered = nearest(Fraction(ordered_w * interval.length_us, WATT_US), "half_away")
     paid = min(ordered, delivered) if terms.cap_at_order else delivered
     found = []
@@ -129,7 +131,7 @@ def order_lines(vehicle: str, interval: Interval, row: Row, against: int) -> lis
                 energy,
             )
             line["avg_kw"] = _kw(energy, interval.length_us)
-            found.append(_power_line(line, terms, target.rate, price, interval.length_us))
+            found.append(_power_line(line, terms, target.rate, price, order_us))
     return found
 
 

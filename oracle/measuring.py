@@ -37,9 +37,7 @@ class Measured:
     covered_until: datetime | None = None
 
 
-def measure(
-    readings: Sequence[Reading], slots: Sequence[Slot], outside: Terms, fault: Fault
-) -> list[Measured]:
+def measure(readings: Sequence[Reading], slots: Sequence[Slot], fault: Fault) -> list[Measured]:
     """One `Measured` for each slot; readings come in time order."""
     result = [Measured() for _ in slots]
     starts = [slot.started_at for slot in slots]
@@ -55,9 +53,9 @@ def measure(
         evse = reading.row["evse_id"]
         for p, length, out, back in zip(touched, lengths, exported, imported, strict=True):
             slot, cell = slots[p], result[p]
-            reason = fault(reading, slot.target.event.terms if slot.target else outside)
+            reason = fault(reading, slot.terms)
             if reason is not None:
-                version = slot.target.event.terms if slot.target else outside
+                version = slot.terms
                 if out or (reason in BROKEN and _would_count(reading, version, back)):
                     key = (evse, reason)
                     cell.refused[key] = cell.refused.get(key, 0) + out

@@ -127,7 +127,9 @@ class _Vehicle:
             # the first program says what would have been; nobody can order anything
             del self.programs[1:]
             self.orders = []
-        self.outside = outside(shared.versions[self.programs[0]], shared.case.since)
+        self.outside = {
+            name: outside(shared.versions[name], shared.case.since) for name in self.programs
+        }
 
     def settle(self) -> None:
         cut = slots(
@@ -137,7 +139,7 @@ class _Vehicle:
             self.orders,
             self.outside,
         )
-        measured = measure(self.readings, cut, self.outside, self._fault)
+        measured = measure(self.readings, cut, self._fault)
         by_event: dict[tuple[str, str], list[Interval]] = defaultdict(list)
         for slot, cell in zip(cut, measured, strict=True):
             self._show_unpaid_time(slot, cell)
@@ -290,8 +292,8 @@ class _Vehicle:
         return target.price, target.rate, target.event.terms.rounding
 
     def _worth_outside(self, slot: Slot) -> Worth:
-        mine = contracts_within(self.contracts, self.programs[0], slot.started_at, slot.ended_at)
-        return slot.price, single_rate(mine), self.outside.rounding
+        mine = contracts_within(self.contracts, slot.outside.name, slot.started_at, slot.ended_at)
+        return slot.price, single_rate(mine), slot.outside.rounding
 
     def _unpaid(
         self, time: Slot | Interval, reason: str, parts: Iterable[int], worth: Worth

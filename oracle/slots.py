@@ -1,7 +1,9 @@
 """One vehicle's time, cut into slots without gaps: in each, nothing that decides a line changes.
 
 A vehicle belongs to every program that any of its contracts names, at any time; with no contract at
-all, to the first program by name. Where events of several of its programs are in force at once, those
+all, to the first program by name. Time in which none of its events is in force is spoken of by the first
+program, by name, one of whose events has that time, with the vehicle under contract as it starts; else by the
+first program. Where events of several of its programs are in force at once, those
 count under which it is enrolled as they start: one pays, several are DOUBLE_ENROLMENT, which is said
 once, under the first of them by name. Where it is enrolled in none, the first by name says NO_CONTRACT.
 
@@ -22,14 +24,13 @@ from itertools import pairwise
 
 from oracle.case import Row
 from oracle.terms import BEGINNING, Terms
-from oracle.windows import EVENT_CANCELLED, OUTSIDE_GROUP, Event, Stretch
+from oracle.windows import NOT_IN_FORCE, OUTSIDE_GROUP, Event, Stretch
 
 EARLIEST = BEGINNING
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 OUTSIDE_WINDOW = "OUTSIDE_WINDOW"
 NO_CONTRACT = "NO_CONTRACT"
 DOUBLE_ENROLMENT = "DOUBLE_ENROLMENT"
-_NOT_IN_FORCE = (EVENT_CANCELLED, OUTSIDE_GROUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """No target: no event is in force; then `price` is the one that the first program would pay, `why`
-    says what there was instead, and `named` is the event that was cancelled or is another group's.
+    """No target: no event is in force; then `outside` is the version that speaks of it, `price` the one
+    that it would pay, `why` says what there was instead, and `named` is the event that was cancelled or is
+    another group's.
     """
 
     started_at: datetime
     ended_at: datetime
     target: Target | None
+    outside: Terms
     price: Decimal | None = None
     why: str | None = None
     named: str | None = None
 
     def alike(self, other: "Slot") -> bool:
         """Whether two neighbours belong to one settlement interval."""
-        mine = (self.target, self.price, self.why, self.named)
-        return mine == (other.target, other.price, other.why, other.named)
+        mine = (self.target, self.outside.name, self.price, self.why, self.named)
+        theirs = (other.target, other.outside.name, other.price, other.why, other.named)
+        return mine == theirs
+
+    @property
+    def terms(self) -> Terms:
+        """The version that speaks of it."""
+        return self.outside if self.target is None else self.target.event.terms
 
 
 class Prices:
@@ -139,13 +148,14 @@ def slots(
     contracts: Sequence[Row],
     prices: Prices,
     orders: Sequence[Row],
-    outside: Terms,
+    outside: Mapping[str, Terms],
 ) -> list[Slot]:
     """All time, in order.
 
-    `programs` holds the stretches of each of the vehicle's programs, `outside` the version of the first
-    of them that speaks of time outside every event.
+    `programs` holds the stretches of each of the vehicle's programs, `outside` the version of each that
+    speaks of time outside every event.
     """
+    first = outside[min(programs)]
     times = sorted(_edges(programs, prices, orders, outside))
     cursors = [_Cursor(programs[name]) for name in sorted(programs)]
     enrolled = {
@@ -156,7 +166,7 @@ def slots(
     result: list[Slot] = []
     for started_at, ended_at in pairwise(times):
         here = [cursor.at(started_at) for cursor in cursors]
-        inside = [one for one in here if one is not None and one.why not in _NOT_IN_FORCE]
+        inside = [one for one in here if one is not None and one.why not in NOT_IN_FORCE]
         if inside:
             order = None
             stretch, why, shared = _accounting(inside, enrolled)
@@ -171,10 +181,17 @@ def slots(
                 stretch.why,
                 shared,
             )
-            slot = Slot(started_at, ended_at, target)
+            slot = Slot(started_at, ended_at, target, first)
         else:
-            price, named = _price(outside, prices, started_at), here[0]
-            slot = Slot(started_at, ended_at, None, price, OUTSIDE_WINDOW)
+            missed = (
+                one
+                for one in here
+                if one is not None and one.why != OUTSIDE_GROUP and enrolled[one.event]
+            )
+            named = next(missed, here[0])
+            speaks = first if named is None else outside[named.event.terms.name]
+            price = _price(speaks, prices, started_at)
+            slot = Slot(started_at, ended_at, None, speaks, price, OUTSIDE_WINDOW)
             if named is not None:
                 slot = replace(slot, why=named.why, named=named.event.id)
         if result and result[-1].alike(slot):
@@ -201,10 +218,10 @@ def _edges(
     programs: Mapping[str, Sequence[Stretch]],
     prices: Prices,
     orders: Sequence[Row],
-    outside: Terms,
+    outside: Mapping[str, Terms],
 ) -> set[datetime]:
     edges = {EARLIEST, LATEST}
-    if _by_price(outside):
+    if any(_by_price(terms) for terms in outside.values()):
         edges.update(prices.edges)
     for found in programs.values():
         for stretch in found:
@@ -232,14 +249,18 @@ class _Cursor:
 
 
 def around(event: Event) -> list[tuple[datetime, datetime]]:
-    """The time before and after an event in which charging is deducted; a cancelled one ends early."""
-    terms = event.terms
-    if event.until <= event.started_at:
-        return []
-    return [
-        (event.started_at - timedelta(microseconds=terms.lookback_us), event.started_at),
-        (event.until, event.until + timedelta(microseconds=terms.lookahead_us)),
-    ]
+    """The time before and after an event in which charging is deducted; a cancelled one ends early. It
+    reaches to where every device is in the event.
+    """
+    terms, said, found = event.terms, event.said, []
+    draws = said.draws()
+    if terms.lookback_us:
+        begun = max(said.noticed_at, *(start for start, _ in draws))
+        found.append((event.started_at - timedelta(microseconds=terms.lookback_us), begun))
+    if terms.lookahead_us:
+        over = min(said.until, *(end for _, end in draws))
+        found.append((over, event.until + timedelta(microseconds=terms.lookahead_us)))
+    return found
 
 
 def _by_price(terms: Terms) -> bool:

@@ -1,13 +1,17 @@
 """Effective windows: which event counts for a vehicle at each moment, and why one does not.
 
-Of the events of a program that address the vehicle's group, at each moment the one with the lowest
-primacy is in force, then the one created last, then the highest id. A status is not asked.
+At each moment every event of a program that addresses the vehicle is asked by itself whether a device
+is in it, whatever start and duration the device has drawn. Those that say yes compete for each control
+mode: the lowest primacy wins, then the one created last, then the highest id. Of the winners the one
+is paid that won the first mode in the order of `PAID_FIRST`. A status is asked only whether it is a
+cancellation.
 
-Plainest readings taken: several rows with one event_id are versions of it, and the one created last
-counts; a vehicle belongs to the sites of its contracts in force as the event starts, so without one to
-none; without sites, groups are not asked; an event that begins while no version of its program is valid
-does not exist; time that `event_hours` already refuses does not use up `season_hours`; the hours of an
-event are of the season in which it began.
+Plainest readings taken: several rows with one event_id are versions of it, in the order of their
+created_at; a vehicle belongs to the sites of its contracts in force as the event starts, so without one
+to none; without sites, groups are not asked; an event that begins while no version of its program is
+valid does not exist; time that `event_hours` already refuses does not use up `season_hours`; the hours
+of an event are of the season in which it began. An event without modes wants every mode that another
+one names, and one that nobody names, which comes last.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,36 +23,79 @@ from oracle import seasons
 from oracle.case import Row
 from oracle.numbers import between
 from oracle.terms import Terms, in_force
+from oracle.versions import EVENT_CANCELLED, EVENT_RANDOMISED, LATE_NOTICE, Said, counting
 
-EVENT_CANCELLED = "EVENT_CANCELLED"
+EVENT_SUPERSEDED = "EVENT_SUPERSEDED"
 OUTSIDE_GROUP = "OUTSIDE_GROUP"
 OUTSIDE_SEASON = "OUTSIDE_SEASON"
 OVER_CAP = "OVER_CAP"
+NOT_IN_FORCE = (EVENT_CANCELLED, EVENT_SUPERSEDED, EVENT_RANDOMISED, LATE_NOTICE, OUTSIDE_GROUP)
+
+PAID_FIRST = [
+    "opModTargetW",
+    "opModFixedW",
+    "csipaus:opModStorageTargetW",
+    "opModMaxLimW",
+    "csipaus:opModGenLimW",
+    "csipaus:opModExpLimW",
+    "csipaus:opModLoadLimW",
+    "csipaus:opModImpLimW",
+]
+"""Powers that are asked for, then powers that must not be exceeded; every other mode follows, by name."""
+
+ANY_MODE = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event with the program version that rules it."""
 
-    id: str
-    started_at: datetime
-    ended_at: datetime
-    created_at: datetime
-    primacy: int
-    group: str | None
-    cancelled_at: datetime | None
+    said: Said
     terms: Terms
+
+    @property
+    def id(self) -> str:
+        return self.said.id
+
+    @property
+    def started_at(self) -> datetime:
+        return self.said.started_at
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.said.ended_at
+
+    @property
+    def primacy(self) -> int:
+        return self.said.primacy
+
+    @property
+    def group(self) -> str | None:
+        return self.said.group
+
+    @property
+    def created_at(self) -> datetime:
+        return self.said.created_at
 
     @property
     def until(self) -> datetime:
         """Where it stops being in force: its end, or its cancellation, which may precede its start."""
-        return self.ended_at if self.cancelled_at is None else min(self.ended_at, self.cancelled_at)
+        return self.said.until
 
     def runs(self, at: datetime) -> bool:
         return self.started_at <= at < self.ended_at
 
-    def stands(self, at: datetime) -> bool:
-        return self.runs(at) and (self.cancelled_at is None or at < self.cancelled_at)
+    def edges(self) -> set[datetime]:
+        found = {
+            self.started_at,
+            self.ended_at,
+            self.said.noticed_at,
+            self.said.left_by(),
+            self.until,
+        }
+        for start, end in self.said.draws():
+            found |= {start, end}
+        return {at for at in found if self.started_at <= at <= self.ended_at}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,70 +109,90 @@ class Stretch:
 
 
 def events(rows: Iterable[Row], versions: Sequence[Terms], as_of: datetime | None) -> list[Event]:
-    """The events of one program that were known, each once."""
-    latest: dict[str, Row] = {}
+    """The events of one program that count, each once."""
+    by_id: dict[str, list[Row]] = {}
     for row in rows:
-        if as_of is not None and row["created_at"] > as_of:
-            continue
-        known = latest.get(row["event_id"])
-        if known is None or row["created_at"] >= known["created_at"]:
-            latest[row["event_id"]] = row
+        by_id.setdefault(row["event_id"], []).append(row)
     found = []
-    for row in latest.values():
-        terms = in_force(versions, row["started_at"])
-        cancelled = row.get("superseded_or_cancelled_at")
-        if as_of is not None and cancelled is not None and cancelled > as_of:
-            cancelled = None
-        if terms is not None:
-            found.append(
-                Event(
-                    id=row["event_id"],
-                    started_at=row["started_at"],
-                    ended_at=row["ended_at"],
-                    created_at=row["created_at"],
-                    primacy=int(row.get("primacy") or 0),
-                    group=row.get("group") or None,
-                    cancelled_at=cancelled,
-                    terms=terms,
-                )
-            )
+    for said in (counting(same, as_of) for same in by_id.values()):
+        terms = None if said is None else in_force(versions, said.started_at)
+        if said is not None and terms is not None:
+            found.append(Event(said, terms))
     return found
 
 
-def _first(candidates: list[Event]) -> Event | None:
-    if not candidates:
+def _first(candidates: Iterable[Event]) -> Event | None:
+    listed = list(candidates)
+    if not listed:
         return None
-    lowest = min(event.primacy for event in candidates)
+    lowest = min(event.primacy for event in listed)
     return max(
-        (event for event in candidates if event.primacy == lowest),
+        (event for event in listed if event.primacy == lowest),
         key=lambda event: (event.created_at, event.id),
     )
+
+
+def _place(mode: str) -> tuple[int, str]:
+    if mode == ANY_MODE:
+        return len(PAID_FIRST) + 1, mode
+    return (PAID_FIRST.index(mode), "") if mode in PAID_FIRST else (len(PAID_FIRST), mode)
+
+
+class _Contest:
+    """Events of which one can be paid at a time, asked moment by moment, in order."""
+
+    def __init__(self, candidates: Iterable[Event]) -> None:
+        self.candidates = list(candidates)
+        self.gone: set[str] = set()
+
+    def at(self, at: datetime) -> tuple[Event | None, Event | None, str | None]:
+        """The event that is paid; where there is none, the one that is named instead, and why."""
+        running = [event for event in self.candidates if event.runs(at)]
+        able = [e for e in running if e.said.against(at) is None and e.id not in self.gone]
+        self.gone |= {e.id for e in able if any(_replaces(other, e) for other in able)}
+        able = [event for event in able if event.id not in self.gone]
+        if able:
+            wanted = {mode for event in able for mode in event.said.modes} or {ANY_MODE}
+            mode = min(wanted, key=_place)
+            return (
+                _first(e for e in able if not e.said.modes or mode in e.said.modes),
+                None,
+                None,
+            )
+        named = _first(running)
+        return None, named, None if named is None else named.said.against(at) or EVENT_SUPERSEDED
+
+
+def _replaces(one: Event, other: Event) -> bool:
+    """Whether an event ends another one for good: by the edition of 2018, in all that it asks for."""
+    if other.said.resumes or one is other or one.primacy != other.primacy:
+        return False
+    if _first([one, other]) is other:
+        return False
+    if not one.said.modes:
+        return True
+    return bool(other.said.modes) and all(mode in one.said.modes for mode in other.said.modes)
 
 
 def stretches(all_events: Sequence[Event], addressed: frozenset[str]) -> list[Stretch]:
     """All time of a program's events, in order, for a vehicle that some of them address, by id."""
     edges: set[datetime] = set()
     for event in all_events:
-        edges |= {event.started_at, event.ended_at}
-        if event.cancelled_at is not None:
-            edges.add(event.cancelled_at)
+        edges |= event.edges()
         edges.update(seasons.edges(event.terms, event.started_at, event.ended_at))
+    ours = _Contest(event for event in all_events if event.id in addressed)
+    foreign = _Contest(event for event in all_events if event.id not in addressed)
     found: list[Stretch] = []
-    times = sorted(edges)
-    for started_at, ended_at in pairwise(times):
-        running = [event for event in all_events if event.runs(started_at)]
-        ours = [event for event in running if event.id in addressed]
-        standing = _first([event for event in ours if event.stands(started_at)])
-        cancelled = _first(ours)
-        foreign = _first([e for e in running if e not in ours and e.stands(started_at)])
-        if standing is not None:
-            season = seasons.inside(standing.terms, started_at)
-            why = None if season else OUTSIDE_SEASON
-            found.append(Stretch(started_at, ended_at, standing, why))
-        elif cancelled is not None:
-            found.append(Stretch(started_at, ended_at, cancelled, EVENT_CANCELLED))
-        elif foreign is not None:
-            found.append(Stretch(started_at, ended_at, foreign, OUTSIDE_GROUP))
+    for started_at, ended_at in pairwise(sorted(edges)):
+        paid, named, why = ours.at(started_at)
+        elsewhere, _, _ = foreign.at(started_at)
+        if paid is not None:
+            season = seasons.inside(paid.terms, started_at)
+            found.append(Stretch(started_at, ended_at, paid, None if season else OUTSIDE_SEASON))
+        elif named is not None:
+            found.append(Stretch(started_at, ended_at, named, why))
+        elif elsewhere is not None:
+            found.append(Stretch(started_at, ended_at, elsewhere, OUTSIDE_GROUP))
     return joined(_capped(found))
 
 

@@ -7,6 +7,7 @@ Where do I go to…
     …see how a packet is judged?                               settlement.verdicts
     …see how a meter's records become intervals?               settlement.meter_readings
     …read or change a tariff's rules?                          settlement.programs
+    …see when an event really counts for a device?             settlement.windows
     …see which event and price are in force when?              settlement.timeline
     …see how meters are checked, reading by reading?           settlement.metering
     …see which energy is paid for, and why the rest is not?    settlement.matching
@@ -17,6 +18,7 @@ Where do I go to…
     …run all of it?                                            settlement.engine
     …see what is sent to the clearinghouse, and what its
      answers mean?                                             settlement.posting
+    …see where a connection without TLS may go?                settlement.hosts
 
 Nothing here reads a clock, a socket, a file or a database: now, keys, prices and frames are
 arguments. Discharge (export to the grid) is positive everywhere.

@@ -232,14 +232,25 @@ CHARGED: Final = pl.DataFrame(
 def _charged(
     frame: pl.DataFrame, bucket: Bucket, window: Window, facts: Facts, counted: Period
 ) -> pl.DataFrame:
-    """What vehicles imported within the look-back and the look-ahead of an event."""
-    checks = bucket.program.checks
-    if checks.lookback_us + checks.lookahead_us == 0 or window.until <= window.started_at:
+    """What vehicles imported within the look-back and the look-ahead of an event.
+
+    They reach to the part of the event that can be paid: what is charged while devices may still draw
+    their starts is charged before it.
+    """
+    checks, certain = bucket.program.checks, window.certain
+    if certain is None:
         return CHARGED
-    before = max(window.started_at - timedelta(microseconds=checks.lookback_us), units.EARLIEST)
-    after = min(window.until + timedelta(microseconds=checks.lookahead_us), units.LATEST)
-    edges = sorted({units.EARLIEST, before, window.started_at, window.until, after, units.LATEST})
-    around = [before <= a < window.started_at or window.until <= a < after for a in edges]
+    spans = []
+    if checks.lookback_us:
+        before = window.started_at - timedelta(microseconds=checks.lookback_us)
+        spans.append((max(before, units.EARLIEST), certain.started_at))
+    if checks.lookahead_us:
+        after = window.until + timedelta(microseconds=checks.lookahead_us)
+        spans.append((certain.ended_at, min(after, units.LATEST)))
+    if not spans:
+        return CHARGED
+    edges = sorted({units.EARLIEST, units.LATEST, *(edge for span in spans for edge in span)})
+    around = [any(start <= edge < end for start, end in spans) for edge in edges]
     cells = pl.DataFrame(
         [
             (

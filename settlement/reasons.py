@@ -84,6 +84,14 @@ class UnpaidReason(StrEnum):
     """Discharged while no grid stress window was in force."""
     EVENT_CANCELLED = "EVENT_CANCELLED"
     """Discharged within the interval of an event that was cancelled by then."""
+    EVENT_SUPERSEDED = "EVENT_SUPERSEDED"
+    """Discharged within the interval of an event that had been superseded for good, after the one that
+    superseded it."""
+    EVENT_RANDOMISED = "EVENT_RANDOMISED"
+    """Discharged within the interval of an event at a time when, by the randomisation of its start,
+    duration or cancellation, some devices are in it and some are not."""
+    LATE_NOTICE = "LATE_NOTICE"
+    """Discharged within the interval of an event before it was created."""
     OUTSIDE_GROUP = "OUTSIDE_GROUP"
     """Discharged while an event was in force only for a group that the vehicle's site is not in."""
     NO_CONTRACT = "NO_CONTRACT"
@@ -115,6 +123,10 @@ class UnpaidReason(StrEnum):
     """Offset by charging in the same event or interval, or by not staying below the baseline."""
     CHARGED_BEFORE = "CHARGED_BEFORE"
     """Charged shortly before or after the event, only to be discharged in it: deducted."""
+    PERIOD_HELD = "PERIOD_HELD"
+    """Nothing is against this energy by itself, but the whole period is held, by the quality of its data
+    or by the second opinion. What it would have been is what the held run computed, all factors
+    included; it is paid when the gate passes or a named person releases the period."""
 
 
 HELD: frozenset[UnpaidReason] = frozenset(

@@ -8,7 +8,9 @@ vehicle has two samples at one time (two chargers), the higher one counts.
 Between samples F only rises or only falls, so that the highest temperature of an interval is one of
 its values at the interval's ends and at the samples within, and whether F came past the limit or the
 release band on its way can be told from its values at two moments. Nothing therefore depends on
-which intervals are asked for, and no step size enters.
+which intervals are asked for, and no step size enters. It also means that a trace can be followed one
+sample at a time: what the guard decides as samples come in (``settlement.throttling``) and what is
+settled months later are steps of the same ``Rule``.
 
 F is computed as an IEEE double in milli-°C, one multiplication and two additions from sample to
 sample; the curve is read at that double with exact fractions, and rounded once, to millionths, half
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from math import exp
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import polars as pl
 
@@ -102,6 +104,135 @@ def curve_ppm(curve: Sequence[tuple[int, int]], temperature: float) -> int:
     return 0
 
 
+class Standing(NamedTuple):
+    """Where the filter stood at a sample.
+
+    Attributes:
+        at: when the sample was measured, µs since the epoch.
+        measured: what it said, milli-°C; it holds until the next one.
+        filtered: F then, milli-°C.
+        stands: whether THERMAL_LIMIT_REACHED stood then.
+    """
+
+    at: int
+    measured: int
+    filtered: float
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a battery goes from one sample to the next under a program's terms."""
+
+    terms: Thermal
+    limit: Limit
+
+    @classmethod
+    def of(cls, terms: Thermal) -> Self:
+        return cls(terms, limit(terms))
+
+    def begin(self, at: int, measured: int, *, stood: bool = False) -> Standing:
+        """The first sample that is known. ``stood``: whether the limit is known to have stood before."""
+        stands = self.limit.reached(measured) or (stood and not self.releases(measured))
+        return Standing(at, measured, measured, stands)
+
+    def follow(self, last: Standing | None, at: int, measured: int) -> Standing:
+        """The next sample, later than the last one."""
+        if last is None:
+            return self.begin(at, measured)
+        reached = measured if self.terms.time_constant_us == 0 else self.filtered_at(last, at)
+        return Standing(at, measured, reached, self.stands_at(last, reached))
+
+    def filtered_at(self, last: Standing, moment: int) -> float:
+        """F at a moment of the time from a sample to the next one, both included: at the next one
+        it is the limit from the left.
+        """
+        if self.terms.time_constant_us == 0:
+            return last.measured
+        above = last.filtered - last.measured
+        return last.measured + above * exp((last.at - moment) / self.terms.time_constant_us)
+
+    def stated_at(self, last: Standing, moment: int) -> int:
+        """The same in whole milli-°C, rounded half to even, for people."""
+        return round(self.filtered_at(last, moment))
+
+    def stands_at(self, last: Standing, reached: float) -> bool:
+        """Whether the limit stands once F, coming from a sample, has reached a temperature."""
+        if self.limit.reached(reached):
+            return True
+        if not last.stands:
+            return False
+        # A filtered temperature passes through all between; a measured one jumps.
+        came_from = reached if self.terms.time_constant_us == 0 else last.filtered
+        return not self._within(min(came_from, reached), max(came_from, reached))
+
+    def releases(self, filtered: float) -> bool:
+        """Whether a filtered temperature (milli-°C) is within the release band."""
+        return self._within(filtered, filtered)
+
+    def _within(self, lowest: float, highest: float) -> bool:
+        """Whether a way between two temperatures touches the release band."""
+        low, high = self.terms.release_low_millicelsius, self.terms.release_high_millicelsius
+        return lowest <= high and highest >= low
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One vehicle's samples: their times (µs), and where the filter stood at each."""
+
+    rule: Rule
+    times: Sequence[int]
+    points: Sequence[Standing]
+
+    @classmethod
+    def of(cls, times: Sequence[int], measured: Sequence[int], terms: Thermal) -> Self:
+        """Samples by time, each time once."""
+        rule = Rule.of(terms)
+        points: list[Standing] = []
+        last: Standing | None = None
+        for at, temperature in zip(times, measured, strict=True):
+            last = rule.follow(last, at, temperature)
+            points.append(last)
+        return cls(rule, times, points)
+
+    def stands(self, moment: int) -> bool:
+        """Whether THERMAL_LIMIT_REACHED stands at a moment; never before the first sample."""
+        latest = bisect_right(self.times, moment) - 1
+        if latest < 0:
+            return False
+        last = self.points[latest]
+        return self.rule.stands_at(last, self.rule.filtered_at(last, moment))
+
+    def judge(self, start: int, end: int) -> _Judged:
+        """Factor, reason and temperature of [start, end)."""
+        rule, points = self.rule, self.points
+        first = max(bisect_right(self.times, start) - 1, 0)
+        after = bisect_left(self.times, end)
+        if first >= after:  # no sample before the end
+            return self.missing()
+        known_from = max(start, self.times[first])
+        at_start = rule.filtered_at(points[first], known_from)
+        at_end = rule.filtered_at(points[after - 1], end)
+        inside = points[first + 1 : after]
+        highest = max(at_start, at_end, *(point.filtered for point in inside))
+        if (
+            rule.stands_at(points[first], at_start)
+            or any(point.stands for point in inside)
+            or rule.stands_at(points[after - 1], at_end)
+        ):
+            return 0, UnpaidReason.THERMAL_LIMIT_REACHED, round(highest)
+        latest = [*self.times[first:after], end]
+        oldest = max(later - earlier for earlier, later in pairwise(latest))
+        if known_from > start or oldest > rule.terms.fresh_us:
+            return self.missing()
+        return curve_ppm(rule.terms.curve, highest), None, round(highest)
+
+    def missing(self) -> _Judged:
+        """What the program says where no temperature is fresh enough."""
+        stated = self.rule.terms.missing_factor_ppm
+        return stated, UnpaidReason.THERMAL_MISSING if stated is None else None, None
+
+
 def factors(temperatures: pl.DataFrame, intervals: pl.DataFrame, terms: Thermal) -> pl.DataFrame:
     """The thermal factor of each interval.
 
@@ -129,8 +260,8 @@ def factors(temperatures: pl.DataFrame, intervals: pl.DataFrame, terms: Thermal)
         interval's temperature, rounded half to even; null where it is missing, unless the limit
         stands and some of it is known).
     """
-    traces = _traces(temperatures, intervals, terms)
-    silent = _Trace.of([], [], terms)
+    traces = traces_of(temperatures, intervals, terms)
+    silent = Trace.of([], [], terms)
     judged = [
         traces.get(vehicle, silent).judge(start, end)
         for vehicle, start, end in intervals.select(
@@ -140,9 +271,9 @@ def factors(temperatures: pl.DataFrame, intervals: pl.DataFrame, terms: Thermal)
     return intervals.hstack(pl.DataFrame(judged, schema=RESULT, orient="row"))
 
 
-def _traces(
+def traces_of(
     temperatures: pl.DataFrame, intervals: pl.DataFrame, terms: Thermal
-) -> Mapping[str, "_Trace"]:
+) -> Mapping[str, Trace]:
     samples = (
         temperatures.lazy()
         .join(intervals.lazy().select("vehicle_id").unique(), on="vehicle_id", how="semi")
@@ -154,80 +285,6 @@ def _traces(
         .collect()
     )
     return {
-        vehicle: _Trace.of(times, measured, terms)
+        vehicle: Trace.of(times, measured, terms)
         for vehicle, times, measured in samples.iter_rows()
     }
-
-
-@dataclass(frozen=True, slots=True)
-class _Trace:
-    """One vehicle's samples: times (µs), measured, filtered, and whether the limit stands then."""
-
-    terms: Thermal
-    limit: Limit
-    times: list[int]
-    measured: list[int]
-    filtered: list[float]
-    stands: list[bool]
-
-    @classmethod
-    def of(cls, times: list[int], measured: list[int], terms: Thermal) -> Self:
-        trace = cls(terms, limit(terms), times, measured, [], [])
-        for sample, temperature in enumerate(measured):
-            if sample == 0 or terms.time_constant_us == 0:
-                reached: float = temperature
-            else:
-                reached = trace.filtered_at(sample - 1, times[sample])
-            stood = trace.stands_at(sample - 1, reached) if sample else trace.limit.reached(reached)
-            trace.filtered.append(reached)
-            trace.stands.append(stood)
-        return trace
-
-    def filtered_at(self, sample: int, moment: int) -> float:
-        """F at a moment of the time from a sample to the next one, both included: at the next one
-        it is the limit from the left.
-        """
-        measured = self.measured[sample]
-        if self.terms.time_constant_us == 0:
-            return measured
-        age = moment - self.times[sample]
-        above = self.filtered[sample] - measured
-        return measured + above * exp(-age / self.terms.time_constant_us)
-
-    def stands_at(self, sample: int, reached: float) -> bool:
-        """Whether the limit stands once F, coming from a sample, has reached a temperature."""
-        if self.limit.reached(reached):
-            return True
-        if not self.stands[sample]:
-            return False
-        low, high = self.terms.release_low_millicelsius, self.terms.release_high_millicelsius
-        # A filtered temperature passes through all between; a measured one jumps.
-        came_from = reached if self.terms.time_constant_us == 0 else self.filtered[sample]
-        return not (min(came_from, reached) <= high and max(came_from, reached) >= low)
-
-    def judge(self, start: int, end: int) -> _Judged:
-        """Factor, reason and temperature of [start, end)."""
-        first = max(bisect_right(self.times, start) - 1, 0)
-        after = bisect_left(self.times, end)
-        if first >= after:  # no sample before the end
-            return self.missing()
-        known_from = max(start, self.times[first])
-        at_start = self.filtered_at(first, known_from)
-        at_end = self.filtered_at(after - 1, end)
-        highest = max(at_start, at_end, *self.filtered[first + 1 : after])
-        if (
-            self.stands_at(first, at_start)
-            or any(self.stands[first + 1 : after])
-            or self.stands_at(after - 1, at_end)
-        ):
-            return 0, UnpaidReason.THERMAL_LIMIT_REACHED, round(highest)
-        latest = [*self.times[first:after], end]
-        oldest = max(later - earlier for earlier, later in pairwise(latest))
-        if known_from > start or oldest > self.terms.fresh_us:
-            return self.missing()
-        return curve_ppm(self.terms.curve, highest), None, round(highest)
-
-    def missing(self) -> _Judged:
-        """What the program says where no temperature is fresh enough."""
-        stated = self.terms.missing_factor_ppm
-        return stated, UnpaidReason.THERMAL_MISSING if stated is None else None, None

@@ -31,7 +31,8 @@ from simulators.mischief import FAULTS, Honest, give_out
 from simulators.plans import EVSES_MAX, EVSES_MIN, Battery, Plan, make_plans
 from simulators.roster import RosterRow, roster_of, write_roster
 from simulators.signing import Signer, sign_all
-from simulators.truth import Terms, Truth, reckon
+from simulators.terms import Terms, terms_of
+from simulators.truth import Truth, reckon
 
 SIGNING_THREADS: Final = 4
 STEPS_S: Final = (5, 10, 15, 20, 30, 60)
@@ -86,11 +87,9 @@ class Evening:
         return grid.events(self.day)
 
     @cached_property
-    def _events_of(self) -> dict[str, list[GridEvent]]:
-        return {
-            program: [one for one in self.events if one.program == program]
-            for program in grid.EVENT_NAMES
-        }
+    def _planned(self) -> dict[str, list[GridEvent]]:
+        """By program the events that its drivers have planned for; others lie within these."""
+        return {program: grid.planned_for(program, self.day) for program in grid.EVENT_NAMES}
 
     @cached_property
     def temperatures(self) -> list[Temperature]:
@@ -98,14 +97,19 @@ class Evening:
         return temperatures(self.seed, self.day, self.plans)
 
     @cached_property
-    def prices(self) -> list[Price]:
-        """The prices, complete."""
+    def first_prices(self) -> list[Price]:
+        """The prices, complete, as they are published first."""
         return grid.prices(self.seed, self.day)
 
     @cached_property
+    def prices(self) -> list[Price]:
+        """The prices that count in the end: days later one of them has been revised."""
+        return grid.revised(self.first_prices)
+
+    @cached_property
     def feed(self) -> dict[str, list[dict[str, str]]]:
-        """Events and prices as ``simulators.utility`` serves them."""
-        return grid.feed(self.seed, self.day)
+        """Events and prices as ``simulators.utility`` serves them first."""
+        return grid.feed(self.events, self.first_prices)
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -154,7 +158,7 @@ class Evening:
             for plan in self.plans
             for one in drive(
                 plan,
-                self._events_of[plan.program],
+                self._planned[plan.program],
                 step,
                 Random(f"drive {self.seed} {self.day} {plan.evse_id}"),
             )
@@ -193,21 +197,21 @@ class Evening:
     @cached_property
     def truth(self) -> Truth:
         """What must come of it in the end."""
-        return reckon(self.steps, self.deliveries, self._terms)
+        return reckon(self.steps, self.deliveries, self._settled_by(self.events, self.prices))
 
     @cached_property
     def truth_in_time(self) -> Truth:
-        """What must come of it while the stragglers' packets are still to come."""
-        return reckon(self.steps, self.in_time, self._terms)
+        """What must come of it while the stragglers' packets and the revised price are still to come."""
+        return reckon(self.steps, self.in_time, self._settled_by(self.events, self.first_prices))
 
     @cached_property
-    def _terms(self) -> Terms:
-        return Terms(
-            program={plan.vehicle_id: plan.program for plan in self.plans if plan.contracted},
-            events=self.events,
-            prices=self.prices,
-            temperatures=self.temperatures,
-        )
+    def truth_without_superseding(self) -> Truth:
+        """What would have come of it in the end, had no event superseded another."""
+        planned = [one for events in self._planned.values() for one in events]
+        return reckon(self.steps, self.deliveries, self._settled_by(planned, self.prices))
+
+    def _settled_by(self, events: Sequence[GridEvent], prices: Sequence[Price]) -> Terms:
+        return terms_of(self.plans, events, prices, self.temperatures)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -280,7 +284,7 @@ class Evening:
             and content.export_end_milliwh > content.export_start_milliwh
             and any(
                 event.started_at <= content.started_at and content.ended_at <= event.until
-                for event in self._events_of[plan.program]
+                for event in self._planned[plan.program]
             )
         )
 

@@ -30,10 +30,13 @@ Span = tuple[datetime, datetime]
 
 @dataclass(slots=True)
 class Metered:
-    """What a meter counted in one price's interval of an event, thousandths of a watt-hour."""
+    """What a meter counted in one price's interval of an event, thousandths of a watt-hour; and for how
+    long it gave.
+    """
 
     exported: int = 0
     imported: int = 0
+    discharged: timedelta = timedelta(0)
 
     @property
     def net(self) -> int:
@@ -68,10 +71,13 @@ def too_hot(measured: Sequence[Temperature]) -> list[Span]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One vehicle's event: paid energy by the start of its interval, unpaid energy by reason."""
+    """One vehicle's event: paid energy by the start of its interval, unpaid energy by reason; and by the
+    start of its interval what was given while the battery was too hot.
+    """
 
     paid: Mapping[datetime, int]
     unpaid: Sequence[tuple[str, int]]
+    heated: Mapping[datetime, int]
 
 
 def settle(
@@ -85,21 +91,19 @@ def settle(
         hot: as ``too_hot`` says; None where no temperature is known.
     """
     if hot is None:
-        return Outcome({}, [(THERMAL_MISSING, sum(one.exported for one in intervals.values()))])
+        return Outcome({}, [(THERMAL_MISSING, sum(one.exported for one in intervals.values()))], {})
     standing = {span: one for span, one in sorted(intervals.items()) if not _touches(span, hot)}
-    unpaid = [
-        (THERMAL_LIMIT_REACHED, one.exported)
-        for span, one in intervals.items()
-        if span not in standing
-    ]
+    heated = {span[0]: one.exported for span, one in intervals.items() if span not in standing}
+    unpaid = [(THERMAL_LIMIT_REACHED, energy) for energy in heated.values()]
     left = sum(one.net for one in standing.values())
     if left <= 0:
-        return Outcome({}, [*unpaid, (NETTED, sum(one.exported for one in standing.values()))])
+        netted = sum(one.exported for one in standing.values())
+        return Outcome({}, [*unpaid, (NETTED, netted)], heated)
     unpaid.extend((NETTED, one.imported) for one in standing.values())
     deducted = dict(_deducted(standing, min(charged_before, left)))
     unpaid.extend((CHARGED_BEFORE, energy) for energy in deducted.values())
     paid = {span[0]: one.net - deducted[span] for span, one in standing.items()}
-    return Outcome(paid, unpaid)
+    return Outcome(paid, unpaid, heated)
 
 
 def _touches(span: Span, others: Sequence[Span]) -> bool:

@@ -1,10 +1,14 @@
 """What the simulated servers share: a socket on loopback, a thread, a bearer token, a cut line."""
 
 import asyncio
+import contextlib
 import hmac
 import socket
+import ssl
+import struct
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -82,16 +86,48 @@ class Lines:
                 super().connection_made(transport)
                 if self.client:
                     lines[self.client] = self
+                tls = transport.get_extra_info("ssl_object")
+                if tls is not None:
+                    self.app_state = {**self.app_state, "peer": tls.getpeercert(binary_form=True)}
 
         return Protocol
 
-    async def cut(self, request: Request) -> None:
-        """Close the request's connection now, without a byte; back once it is closed."""
+    async def write(self, request: Request, pieces: Iterable[bytes]) -> None:
+        """Write bytes onto the request's connection past the server, as long as it is open.
+
+        Nothing of an answer may follow but ``cut``: the server knows nothing of what was written.
+        """
         client = request.scope["client"]
         line = self._open.get((client[0], client[1]))
         if line is None:
             return
-        line.transport.abort()
+        for piece in pieces:
+            if line.transport.is_closing():
+                return
+            line.transport.write(piece)
+            await line.flow.drain()
+
+    async def cut(self, request: Request, *, reset: bool = False, flush: bool = False) -> None:
+        """Close the request's connection now, without a byte more; back once it is closed.
+
+        Args:
+            request: whose.
+            reset: with a TCP reset instead of an orderly end.
+            flush: once what was sent so far has gone out.
+        """
+        client = request.scope["client"]
+        line = self._open.get((client[0], client[1]))
+        if line is None:
+            return
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            line.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger
+            )
+        if flush:
+            line.transport.close()
+        else:
+            line.transport.abort()
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
@@ -103,11 +139,23 @@ class LoopbackServer:
         app: the application.
         port: 0 takes a free one.
         lines: where its connections are entered, if any is to be cut.
+        tls: speak TLS so; the client's certificate, DER, is the request's state "peer".
     """
 
-    def __init__(self, app: ASGIApp, *, port: int = 0, lines: Lines | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        port: int = 0,
+        lines: Lines | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._scheme = "http" if tls is None else "https"
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by each connection: asyncio sets it only where the socket names its protocol, and
+        # without it a body waits 40 ms for the client's delayed acknowledgement of the headers.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.bind((LOOPBACK, port))
         # From here on a client may come: it waits for the first accept instead of being refused.
         self._socket.listen(CONNECTIONS_MAX)
@@ -121,6 +169,7 @@ class LoopbackServer:
                 access_log=False,
                 limit_concurrency=CONNECTIONS_MAX,
                 timeout_graceful_shutdown=1,
+                ssl_context_factory=None if tls is None else (lambda _config, _default: tls),
             )
         )
         self._thread = threading.Thread(target=self._run, name="simulated-server", daemon=True)
@@ -128,7 +177,7 @@ class LoopbackServer:
     @property
     def url(self) -> str:
         """Base address, such as http://127.0.0.1:41234."""
-        return f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
+        return f"{self._scheme}://{LOOPBACK}:{self._socket.getsockname()[1]}"
 
     def start(self) -> None:
         """Serve from a thread; back once it accepts connections. Raises ServerNotStartedError."""
@@ -148,7 +197,9 @@ class LoopbackServer:
 
     def run_here(self) -> None:
         """Serve from this thread until SIGINT or SIGTERM."""
-        self._run()
+        # uvicorn hands the signal on once it has stopped; Ctrl-C is how this ends, no accident.
+        with contextlib.suppress(KeyboardInterrupt):
+            self._run()
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
@@ -164,6 +215,33 @@ class LoopbackServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class Simulator:
+    """A world behind a ``LoopbackServer``, as a context manager; ``_server`` is for who inherits to make."""
+
+    _server: LoopbackServer
+
+    @property
+    def url(self) -> str:
+        """Base address."""
+        return self._server.url
+
+    def run_here(self) -> None:
+        """Serve from this thread until SIGINT or SIGTERM."""
+        self._server.run_here()
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.stop()
 
 
 def read_token(path: Path) -> str:

@@ -20,11 +20,13 @@ from typing import Final, TypeVar
 from settlement.packets import Content
 from simulators import netting
 from simulators.driving import Step
-from simulators.grid import PROGRAM, THERMAL_PROGRAM, GridEvent, Price
+from simulators.grid import THERMAL_PROGRAM, GridEvent
 from simulators.heat import Temperature
 from simulators.labels import ALREADY_LANDED, READING, Delivery, Label
 from simulators.netting import Metered
 from simulators.signing import rfc3339
+from simulators.tariff import cents, line_micros, plain_micros
+from simulators.terms import Terms
 
 ERR_DATA_INCONSISTENCY: Final = "ERR_DATA_INCONSISTENCY"
 NO_CONTRACT: Final = "NO_CONTRACT"
@@ -46,6 +48,9 @@ class Truth:
     Attributes:
         exported: by vehicle, what its meter's export register rose by.
         paid: by (vehicle, event); net of what was charged where the program says so.
+        paid_cents: by (vehicle, event) of the plain program: what its energy earns.
+        unpaid_of_event: by (vehicle, event, reason), for EVENT_CANCELLED and THERMAL_LIMIT_REACHED.
+        worth_micros: what that energy would have been.
         paid_by_price: by (vehicle, event, start of the price's interval); sums to ``paid``, and may be
             negative where a vehicle drew more than it gave.
         unpaid: by (vehicle, reason of ``settlement.reasons.UnpaidReason``).
@@ -59,6 +64,9 @@ class Truth:
 
     exported: Mapping[str, int]
     paid: Mapping[tuple[str, str], int]
+    paid_cents: Mapping[tuple[str, str], int]
+    unpaid_of_event: Mapping[tuple[str, str, str], int]
+    worth_micros: Mapping[tuple[str, str, str], int]
     paid_by_price: Mapping[tuple[str, str, datetime], int]
     unpaid: Mapping[tuple[str, str], int]
     unverified: Mapping[tuple[str, str], int]
@@ -93,6 +101,20 @@ class Truth:
                     "energy_milliwh": energy,
                 }
                 for (vehicle, event, start), energy in self.paid_by_price.items()
+            ],
+            "paid_cents": [
+                {"vehicle_id": vehicle, "event_id": event, "cents": amount}
+                for (vehicle, event), amount in self.paid_cents.items()
+            ],
+            "unpaid_of_event": [
+                {
+                    "vehicle_id": vehicle,
+                    "event_id": event,
+                    "reason": reason,
+                    "energy_milliwh": energy,
+                    "would_have_been_micros": self.worth_micros.get((vehicle, event, reason), 0),
+                }
+                for (vehicle, event, reason), energy in self.unpaid_of_event.items()
             ],
             "unpaid_milliwh": _as_rows(self.unpaid),
             "unverified_milliwh": _as_rows(self.unverified),
@@ -148,52 +170,6 @@ def key_of(content: Content) -> Key:
     return content.evse_id, content.stream_epoch, content.sequence
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What the evening is settled by.
-
-    Attributes:
-        program: of each vehicle that has a contract.
-        events: half-open windows; those of one program do not overlap.
-        prices: half-open, without a gap in any window; neighbours differ.
-        temperatures: of the batteries that have a sensor, by time for each vehicle.
-    """
-
-    program: Mapping[str, str]
-    events: Sequence[GridEvent]
-    prices: Sequence[Price]
-    temperatures: Sequence[Temperature]
-
-    def edges(self) -> list[datetime]:
-        """Every time at which something begins or ends."""
-        looked_back = {one.started_at - netting.LOOK_BACK for one in self.events}
-        called_off = {one.until for one in self.events}
-        windows = {edge for one in self.events for edge in (one.started_at, one.ended_at)}
-        prices = {edge for one in self.prices for edge in (one.started_at, one.ended_at)}
-        return sorted(windows | prices | called_off | looked_back)
-
-    def event_at(self, vehicle: str, moment: datetime) -> GridEvent | None:
-        """The event whose interval holds a moment, called off or not, for a vehicle's program."""
-        program = self.program.get(vehicle, PROGRAM)
-        return next(
-            (
-                one
-                for one in self.events
-                if one.program == program and one.started_at <= moment < one.ended_at
-            ),
-            None,
-        )
-
-    def interval_at(self, event: GridEvent, moment: datetime) -> netting.Span:
-        """The part of an event in which its price stays the same."""
-        price = next(
-            one
-            for one in self.prices
-            if one.program == event.program and one.started_at <= moment < one.ended_at
-        )
-        return max(price.started_at, event.started_at), min(price.ended_at, event.until)
-
-
 def reckon(steps: Iterable[Step], deliveries: Sequence[Delivery], terms: Terms) -> Truth:
     """The truth of an evening, as far as it has been delivered.
 
@@ -221,6 +197,10 @@ class _Reckoning:
         self._unpaid: Counter[tuple[str, str]] = Counter()
         self._unverified: Counter[tuple[str, str]] = Counter()
         self._metered: dict[tuple[str, str], dict[netting.Span, Metered]] = {}
+        self._void: Counter[tuple[str, str, datetime]] = Counter()
+        self._of_event: Counter[tuple[str, str, str]] = Counter()
+        self._worth: Counter[tuple[str, str, str]] = Counter()
+        self._cents: Counter[tuple[str, str]] = Counter()
         self._drawn: dict[str, Counter[datetime]] = defaultdict(Counter)
 
     def over(self, steps: Iterable[Step]) -> Truth:
@@ -235,6 +215,9 @@ class _Reckoning:
         return Truth(
             exported=dict(sorted(self._exported.items())),
             paid=_in_order(paid),
+            paid_cents=_in_order(self._cents),
+            unpaid_of_event=_in_order(self._of_event),
+            worth_micros=_in_order(self._worth),
             paid_by_price=by_price,
             unpaid=_in_order(self._unpaid),
             unverified=_in_order(self._unverified),
@@ -256,23 +239,33 @@ class _Reckoning:
         else:
             given = divide(exported, content, self._edges)
             drawn = divide(imported, content, self._edges)
-            for (start, part), (_, charged) in zip(given, drawn, strict=True):
+            ends = [*(start for start, _ in given[1:]), content.ended_at]
+            for (start, part), (_, charged), end in zip(given, drawn, ends, strict=True):
                 self._drawn[vehicle][start] += charged
-                self._place(vehicle, start, part, charged)
+                self._place(vehicle, start, Metered(part, charged, end - start))
 
-    def _place(self, vehicle: str, start: datetime, exported: int, imported: int) -> None:
+    def _place(self, vehicle: str, start: datetime, part: Metered) -> None:
         event = self._terms.event_at(vehicle, start)
         if event is None:
-            self._unpaid[vehicle, OUTSIDE_WINDOW] += exported
-        elif start >= event.until:
-            self._unpaid[vehicle, EVENT_CANCELLED] += exported
+            self._unpaid_at(vehicle, start, part.exported)
         elif vehicle not in self._terms.program:
-            self._unpaid[vehicle, NO_CONTRACT] += exported
+            self._unpaid[vehicle, NO_CONTRACT] += part.exported
         else:
             intervals = self._metered.setdefault((vehicle, event.event_id), {})
             metered = intervals.setdefault(self._terms.interval_at(event, start), Metered())
-            metered.exported += exported
-            metered.imported += imported
+            metered.exported += part.exported
+            metered.imported += part.imported
+            metered.discharged += part.discharged if part.exported else timedelta(0)
+
+    def _unpaid_at(self, vehicle: str, start: datetime, exported: int) -> None:
+        """Energy of a time in which no event is in force."""
+        event = self._terms.called_off_at(vehicle, start)
+        if event is None:
+            self._unpaid[vehicle, OUTSIDE_WINDOW] += exported
+            return
+        self._unpaid[vehicle, EVENT_CANCELLED] += exported
+        price = self._terms.price_at(event.program, start)
+        self._void[vehicle, event.event_id, price.started_at] += exported
 
     def _paid(self) -> Counter[tuple[str, str, datetime]]:
         """Energy by price; what the thermal program does not pay of it goes to the unpaid."""
@@ -281,11 +274,14 @@ class _Reckoning:
         for one in self._terms.temperatures:
             sensed[one.vehicle_id].append(one)
         paid: Counter[tuple[str, str, datetime]] = Counter()
+        for (vehicle, event_id, start), energy in self._void.items():
+            self._worthless(vehicle, events[event_id], EVENT_CANCELLED, start, energy)
         for (vehicle, event_id), intervals in self._metered.items():
             event = events[event_id]
             if event.program != THERMAL_PROGRAM:
                 for (start, _), metered in intervals.items():
                     paid[vehicle, event_id, start] += metered.exported
+                self._cents[vehicle, event_id] = self._earned(vehicle, event, intervals)
                 continue
             since = event.started_at - netting.LOOK_BACK
             charged = sum(
@@ -299,4 +295,32 @@ class _Reckoning:
                 paid[vehicle, event_id, start] += energy
             for reason, energy in outcome.unpaid:
                 self._unpaid[vehicle, reason] += energy
+            for start, energy in outcome.heated.items():
+                self._worthless(vehicle, event, netting.THERMAL_LIMIT_REACHED, start, energy)
         return paid
+
+    def _earned(
+        self, vehicle: str, event: GridEvent, intervals: Mapping[netting.Span, Metered]
+    ) -> int:
+        """What the plain program pays for one vehicle's event, cents."""
+        discharged = sum((one.discharged for one in intervals.values()), timedelta(0))
+        rate = self._terms.rate(vehicle)
+        return cents(
+            line_micros(
+                one.exported,
+                end - start,
+                discharged,
+                self._terms.price_at(event.program, start).price_micros_per_kwh,
+                rate,
+            )
+            for (start, end), one in intervals.items()
+        )
+
+    def _worthless(
+        self, vehicle: str, event: GridEvent, reason: str, start: datetime, energy: int
+    ) -> None:
+        """Count what energy that is not paid would have been, at the price of that moment."""
+        price = self._terms.price_at(event.program, start).price_micros_per_kwh
+        worth = plain_micros(energy, price, self._terms.rate(vehicle))
+        self._of_event[vehicle, event.event_id, reason] += energy
+        self._worth[vehicle, event.event_id, reason] += worth

@@ -16,8 +16,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +26,7 @@ from simulators.serving import (
     BearerGate,
     BodyTooLargeError,
     LoopbackServer,
+    Simulator,
     body_of,
     healthz,
     read_token,
@@ -57,7 +56,7 @@ class UtilityFaults:
     withheld_prices: frozenset[str] = field(default_factory=frozenset)
 
 
-class Utility:
+class Utility(Simulator):
     """A utility's server on a loopback port, in a thread. A context manager.
 
     Args:
@@ -87,11 +86,6 @@ class Utility:
         ]
         self._server = LoopbackServer(BearerGate(Starlette(routes=routes), token=token), port=port)
 
-    @property
-    def url(self) -> str:
-        """Base address."""
-        return self._server.url
-
     def healthy(self) -> None:
         """No more faults; withheld prices stay withheld."""
         with self._lock:
@@ -119,22 +113,6 @@ class Utility:
                 raise KeyError(event_id)
             for row in rows:
                 row.update(changes)
-
-    def run_here(self) -> None:
-        """Serve from this thread until SIGINT or SIGTERM."""
-        self._server.run_here()
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.stop()
 
     async def _fault(self) -> Response | None:
         with self._lock:

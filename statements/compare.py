@@ -7,7 +7,9 @@ import polars as pl
 
 from settlement.booking import Key
 from settlement.engine import Computed
+from settlement.reasons import UnpaidReason
 from settlement.schemas import LINE, SETTLEMENT, UNPAID
+from settlement.withheld import withheld
 from statements.pack import Booking, Pack
 
 _KEY: Final = ("program", "event_id", "vehicle_id")
@@ -65,8 +67,10 @@ def _settlement(booking: Booking, given: pl.DataFrame, where: str) -> Iterator[s
 
 
 def _missing(pack: Pack, run_id: str, accounts: frozenset[Key], given: Computed) -> Iterator[str]:
-    """Settlements that a run gives for an account of the pack and that the pack leaves out."""
-    booked = {one.key for one in pack.bookings}
+    """Settlements that a run gives for an account of the pack and that the pack leaves out, but for those
+    that it says are held with their period.
+    """
+    booked = {one.key for one in pack.bookings} | _held_with_period(pack, run_id)
     for row in given.settlements.iter_rows(named=True):
         key = row["program"], row["event_id"], row["vehicle_id"]
         if key in accounts and key not in booked:
@@ -89,13 +93,27 @@ def unpaid(pack: Pack, found: Mapping[str, Computed]) -> Iterator[str]:
             key = row["program"], row["event_id"], row["vehicle_id"]
             if key not in accounts:
                 yield f"{_where(key)}: an unpaid row that the run {run.run_id} does not account for"
+        again = found[run.run_id]
+        held = _held_with_period(pack, run.run_id)
+        withheld_again = withheld(again.lines, again.settlements)
         for key in sorted(accounts):
+            given = _of(again.unpaid, key)
+            if key in held:
+                given = pl.concat([given, _of(withheld_again, key)])
             yield from _rows(
                 _of(stated, key).sort(_UNPAID_ORDER),
-                _of(found[run.run_id].unpaid, key).sort(_UNPAID_ORDER),
+                given.sort(_UNPAID_ORDER),
                 UNPAID.schema,
                 f"{_where(key)}: unpaid",
             )
+
+
+def _held_with_period(pack: Pack, run_id: str) -> set[Key]:
+    """Of which vehicles and events the pack says that a run held them with their whole period."""
+    rows = pack.unpaid.filter(
+        pl.col("run_id") == run_id, pl.col("reason") == UnpaidReason.PERIOD_HELD.value
+    )
+    return set(rows.select(_KEY).unique().iter_rows())
 
 
 def _rows(

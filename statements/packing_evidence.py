@@ -1,5 +1,6 @@
 """What the runs of a pack refer to, as text, and back: programs, events, packets, conflicts, keys."""
 
+from datetime import datetime
 from typing import Final
 
 from settlement.signatures import DeviceKey
@@ -34,8 +35,24 @@ _EVENT: Final = (
 )  # fmt: skip
 
 
+_EVENT_WHERE_STATED: Final = (
+    "modes", "randomize_start_s", "randomize_duration_s", "superseded_for_good",
+    "cancelled_randomly", "noticed_at", "first_created_at",
+)  # fmt: skip
+"""Left out where an event says nothing of it, as in packs that were made before it could."""
+
+
 def event_text(one: EventVersion) -> dict[str, object]:
     window = one.window
+    stated = {
+        "modes": " ".join(window.modes),
+        "randomize_start_s": str(window.randomize_start_s or ""),
+        "randomize_duration_s": str(window.randomize_duration_s or ""),
+        "superseded_for_good": "" if window.resumes else "1",
+        "cancelled_randomly": "1" if window.cancelled_randomly else "",
+        "noticed_at": time_text(window.noticed_at),
+        "first_created_at": time_text(window.first_created_at),
+    }
     return {
         "event_id": window.event_id,
         "program": window.program,
@@ -50,11 +67,20 @@ def event_text(one: EventVersion) -> dict[str, object]:
         "received_at": time_text(one.received_at),
         "digest": one.digest.hex(),
         "document": bytes_text(one.document),
+        **{name: said for name, said in stated.items() if said},
     }
 
 
 def event(value: object, where: str) -> EventVersion:
-    fields = Fields(value, where, _EVENT)
+    stated = [name for name in _EVENT_WHERE_STATED if isinstance(value, dict) and name in value]
+    fields = Fields(value, where, (*_EVENT, *stated))
+
+    def said(name: str) -> int:
+        return fields.integer(name) if name in stated else 0
+
+    def when(name: str) -> datetime | None:
+        return fields.time(name) if name in stated else None
+
     return EventVersion(
         window=Window(
             event_id=fields.text("event_id"),
@@ -65,6 +91,13 @@ def event(value: object, where: str) -> EventVersion:
             primacy=fields.integer("primacy"),
             group=fields.text("group"),
             cancelled_at=fields.time_or_none("cancelled_at"),
+            modes=tuple(fields.text("modes").split()) if "modes" in stated else (),
+            randomize_start_s=said("randomize_start_s"),
+            randomize_duration_s=said("randomize_duration_s"),
+            resumes=not said("superseded_for_good"),
+            cancelled_randomly=bool(said("cancelled_randomly")),
+            noticed_at=when("noticed_at"),
+            first_created_at=when("first_created_at"),
         ),
         version=fields.integer("version"),
         status=fields.text("status"),

@@ -25,6 +25,12 @@ REASONS: Final[Mapping[UnpaidReason, str]] = {
     UnpaidReason.OUTSIDE_RADIUS: "The vehicle was too far from the site of its contract.",
     UnpaidReason.OUTSIDE_WINDOW: "No event was in force at this time.",
     UnpaidReason.EVENT_CANCELLED: "The event had been cancelled by then.",
+    UnpaidReason.EVENT_SUPERSEDED: "Another event had replaced this one for good by then.",
+    UnpaidReason.EVENT_RANDOMISED: (
+        "The event lets each device draw its own start or end at random, and at this time not every"
+        " device was in it."
+    ),
+    UnpaidReason.LATE_NOTICE: "The event was called only after this time.",
     UnpaidReason.OUTSIDE_GROUP: (
         "The event in force was called for another group of sites than the vehicle's."
     ),
@@ -55,6 +61,10 @@ REASONS: Final[Mapping[UnpaidReason, str]] = {
     ),
     UnpaidReason.NETTED: (
         "Offset by what the vehicle charged in the same event or interval, or by its baseline."
+    ),
+    UnpaidReason.PERIOD_HELD: (
+        "The data of this whole period is being looked into. The amount is what it comes to as the data"
+        " stands; it can be paid once that is done."
     ),
 }
 """One sentence or two for every reason."""

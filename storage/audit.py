@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from settlement import merkle, seals
 from settlement.seals import BrokenSealError, Seal
-from storage import ledger
+from storage import dispute_books, ledger
 from storage.engine import Connection
 from storage.ledger import Booking, Leaf, Progress
 
@@ -203,6 +203,7 @@ _LOOSE: Final = (
         """
         select e.settlement_id from journal_entry e
         where not exists (select from settlement s where s.settlement_id = e.settlement_id)
+          and not starts_with(e.settlement_id, 'dispute:')
         order by 1 limit 1
         """,
     ),
@@ -232,4 +233,7 @@ def _loose(conn: Connection) -> Finding | None:
         row = conn.execute(query).fetchone()
         if row is not None:
             return Finding(what, detail, settlement_id=row[0])
+    wrong = dispute_books.wrong_entry(conn)
+    if wrong is not None:
+        return Finding(What.EDITED, wrong[1], settlement_id=wrong[0])
     return None

@@ -21,6 +21,7 @@ from settlement.schemas import LINE, SETTLEMENT, UNPAID
 from storage import runs
 from storage.engine import Connection, Role, StorageError, connect
 from storage.runs import Run
+from storage.windows import event_versions
 
 _LOCK: Final = 0x7632_675F_7365
 LOCK_WAIT_S: Final = 120
@@ -123,13 +124,8 @@ def load_versions(
     conn: Connection, revisions: Sequence[Revision], *, known_at: datetime
 ) -> Versions:
     """Which versions of their events and contracts these revisions rest on."""
-    events = conn.execute(
-        """
-        select event_id, max(version) from event_version
-        where event_id = any(%s) and received_at <= %s group by event_id
-        """,
-        [sorted({str(one.settlement["event_id"]) for one in revisions}), known_at],
-    ).fetchall()
+    names = {str(one.settlement["event_id"]) for one in revisions}
+    events = event_versions(conn, names, known_at=known_at)
     contracts = conn.execute(
         """
         select contract_id, max(version) from contract_version
@@ -137,7 +133,7 @@ def load_versions(
         """,
         [sorted({str(one.settlement["contract_id"]) for one in revisions}), known_at],
     ).fetchall()
-    return Versions(dict(events), dict(contracts))
+    return Versions(events, dict(contracts))
 
 
 def record_run(

@@ -4,14 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from psycopg.rows import class_row
-
+from storage import windows
 from storage.engine import Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The latest known version of an event, cancelled ones too."""
+    """An event as it counts, cancelled ones too."""
 
     event_id: str
     program: str
@@ -20,18 +19,11 @@ class Ending:
 
 
 def endings(conn: Connection, *, until: datetime) -> list[Ending]:
-    """Events that have ended by a time, by their latest version, in the order of their ends."""
-    with conn.cursor(row_factory=class_row(Ending)) as cursor:
-        return cursor.execute(
-            """
-            select event_id, program, started_at, ended_at from (
-                select distinct on (event_id) * from event_version
-                order by event_id, version desc
-            ) latest
-            where ended_at <= %s order by ended_at, event_id
-            """,
-            [until],
-        ).fetchall()
+    """Events that have ended by a time, as they count now, in the order of their ends."""
+    return [
+        Ending(one.event_id, one.program, one.started_at, one.ended_at)
+        for one in windows.ended_by(conn, until)
+    ]
 
 
 def done(conn: Connection, programs: Collection[str]) -> frozenset[tuple[str, date, str]]:

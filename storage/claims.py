@@ -10,9 +10,22 @@ StorageError
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, LiteralString
 
 from settlement.posting import Outcome, Posting, State
 from storage.errors import StorageError
+
+HELD: Final[LiteralString] = """
+    exists (
+        select from (
+            select event, at from account_hold a where a.account = p.account
+            order by number desc limit 1
+        ) last
+        where last.event = 'held' and not exists (
+            select from payout_decision d
+            where d.posting_id = p.posting_id and d.decision = 'released' and d.at >= last.at))
+"""
+"""Whether the account of posting ``p`` is held, and nobody has released ``p`` since that."""
 
 
 class OutboxError(StorageError):

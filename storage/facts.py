@@ -13,10 +13,12 @@ from settlement.schemas import TEMPERATURE
 from settlement.seasons import governing, season_of
 from settlement.timeline import Window
 from storage.engine import Connection
-from storage.grid import load_prices, load_windows
+from storage.grid import load_prices
 from storage.registry import load_contracts, load_programs
 from storage.temperatures import load_temperatures
 from storage.terms import load_baselines, load_orders, load_sites
+from storage.windows import in_force as events_in_force
+from storage.windows import load_competing, load_windows
 
 Programs = Mapping[str, Sequence[Program]]
 
@@ -56,7 +58,7 @@ def load_facts(
     season = _since_season(programs, touching, reach)
     return Facts(
         programs=programs,
-        windows=touching if season == reach else load_windows(conn, season, known_at=known_at),
+        windows=load_competing(conn, season, known_at=known_at),
         prices=load_prices(conn, reach, known_at=known_at),
         contracts=load_contracts(conn, known_at=known_at),
         sites=load_sites(conn, known_at=known_at),
@@ -90,21 +92,22 @@ def load_season_used(
     )
     rows = conn.execute(
         """
-        select booked.program, booked.vehicle_id, event.started_at, booked.energy_milliwh from (
-            select distinct on (program, event_id, vehicle_id) * from settlement
-            where program = any(%(programs)s) and state = 'booked' and known_at <= %(known_at)s
-            order by program, event_id, vehicle_id, revision desc
-        ) as booked join (
-            select distinct on (event_id) * from event_version
-            where received_at <= %(known_at)s order by event_id, version desc
-        ) as event using (event_id)
-        where event.started_at >= %(since)s and event.ended_at <= %(until)s
+        select distinct on (program, event_id, vehicle_id) program, vehicle_id, event_id, energy_milliwh
+        from settlement
+        where program = any(%(programs)s) and state = 'booked' and known_at <= %(known_at)s
+          and event_id in (select event_id from event_version
+                           where started_at >= %(since)s and ended_at <= %(until)s)
+        order by program, event_id, vehicle_id, revision desc
         """,
         {"programs": capped, "known_at": known_at, "since": since, "until": period.started_at},
     ).fetchall()
+    events = events_in_force(conn, {event for _, _, event, _ in rows}, known_at=known_at)
     paid = [
         (program, vehicle, season_of(in_force(programs[program], at), at).year, energy)
-        for program, vehicle, at, energy in rows
+        for program, vehicle, event, energy in rows
+        if event in events
+        and since <= (at := events[event].window.started_at)
+        and events[event].window.ended_at <= period.started_at
     ]
     return (
         pl.DataFrame(paid, schema=SEASON_USED, orient="row")

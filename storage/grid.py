@@ -1,179 +1,150 @@
-"""What the grid's side said: every version of every event and price, and what is in force now."""
+"""What the grid's side said: every version of every event and price, and the documents behind them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from psycopg.rows import class_row
 
+from grid.records import Document, EventSaid, PriceSaid
 from settlement import units
 from settlement.periods import Period
-from settlement.timeline import Price, Window
+from settlement.timeline import Price
 from storage import versions
 from storage.engine import Connection
 
-CANCELLED: Final = "cancelled"
-"""A status of the utility that takes an event out of force, from its start unless a time is given."""
 
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    """One version of an event as received.
+class Put(NamedTuple):
+    """What was new of what was put.
 
     Attributes:
-        document: the bytes that said it.
-        received_at: when this system first held it; see ``put_events``.
-        primacy: of overlapping events the lower number is in force (IEEE 2030.5 clause 10.2.2.3).
-        site_group: the devices that it addresses; empty: all of the program.
-        cancelled_at: from then on it is out of force.
+        new: how many versions.
+        sources: digests of the documents in which they stood.
     """
 
-    event_id: str
-    program: str
-    started_at: datetime
-    ended_at: datetime
-    created_at: datetime
-    status: str
-    document: bytes
-    received_at: datetime
-    primacy: int = 0
-    site_group: str = ""
-    cancelled_at: datetime | None = None
+    new: int
+    sources: frozenset[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class PriceRow:
-    """One version of a price; ``digest`` is the SHA-256 of the document that stated it."""
+def put_events(conn: Connection, rows: Sequence[EventSaid]) -> Put:
+    """Keep each event that says something else than its latest version, as its next version.
 
-    program: str
-    started_at: datetime
-    ended_at: datetime
-    price_micros_per_kwh: int
-    currency: str
-    digest: bytes
-    received_at: datetime
-
-
-def put_events(conn: Connection, rows: Sequence[EventRow]) -> int:
-    """Keep each event whose document differs from the latest one, as its next version.
+    Something else: its own bytes differ, or what stood around them did, such as its program's primacy,
+    or what the feed's configuration makes of it. Who said it, and in which document, is no difference.
 
     The caller commits. What a run cannot have seen counts as received after it: where one has fixed
     its time since ``received_at``, the next microsecond is stored (``storage.fence``).
-
-    Returns:
-        How many are new.
     """
     return _put(
         conn,
         """
         insert into event_version
             (event_id, version, digest, program, started_at, ended_at, created_at, status, document,
-             received_at, primacy, site_group, cancelled_at)
+             received_at, primacy, site_group, cancelled_at, modes, randomize_start_s,
+             randomize_duration_s, resumes, source, feed)
         select %(event_id)s, coalesce(latest.version, 0) + 1, %(digest)s, %(program)s,
                %(started_at)s, %(ended_at)s, %(created_at)s, %(status)s, %(document)s,
-               %(received_at)s, %(primacy)s, %(site_group)s, %(cancelled_at)s
+               %(received_at)s, %(primacy)s, %(site_group)s, %(cancelled_at)s, %(modes)s::text[],
+               %(randomize_start_s)s, %(randomize_duration_s)s, %(resumes)s, %(source)s, %(feed)s
         from (select) said left join lateral (
-            select version, digest from event_version where event_id = %(event_id)s
+            select * from event_version where event_id = %(event_id)s
             order by version desc limit 1) latest on true
-        where latest.digest is distinct from %(digest)s
+        where (latest.digest, latest.program, latest.started_at, latest.ended_at, latest.created_at,
+               latest.status, latest.primacy, latest.site_group, latest.cancelled_at, latest.modes,
+               latest.randomize_start_s, latest.randomize_duration_s, latest.resumes)
+              is distinct from
+              (%(digest)s, %(program)s::text, %(started_at)s::timestamptz, %(ended_at)s::timestamptz,
+               %(created_at)s::timestamptz, %(status)s::text, %(primacy)s::integer,
+               %(site_group)s::text, %(cancelled_at)s::timestamptz, %(modes)s::text[],
+               %(randomize_start_s)s::integer, %(randomize_duration_s)s::integer,
+               %(resumes)s::boolean)
+        returning source
         """,
-        [asdict(row) | {"digest": sha256(row.document).digest()} for row in rows],
+        [
+            asdict(row) | {"digest": sha256(row.document).digest(), "modes": list(row.modes)}
+            for row in rows
+        ],
     )
 
 
-def put_prices(conn: Connection, rows: Sequence[PriceRow]) -> int:
+def put_prices(conn: Connection, rows: Sequence[PriceSaid]) -> Put:
     """Keep each price that differs from the latest one of its interval, as its next version.
 
     Stamped as ``put_events`` does.
-
-    Returns:
-        How many are new.
     """
     return _put(
         conn,
         """
         insert into price_version
             (program, started_at, ended_at, version, digest, price_micros_per_kwh, currency,
-             received_at)
+             received_at, feed)
         select %(program)s, %(started_at)s, %(ended_at)s, coalesce(latest.version, 0) + 1, %(digest)s,
-               %(price_micros_per_kwh)s, %(currency)s, %(received_at)s
+               %(price_micros_per_kwh)s, %(currency)s, %(received_at)s, %(feed)s
         from (select) said left join lateral (
             select version, price_micros_per_kwh, currency from price_version
             where program = %(program)s and started_at = %(started_at)s and ended_at = %(ended_at)s
             order by version desc limit 1) latest on true
         where (latest.price_micros_per_kwh, latest.currency)
               is distinct from (%(price_micros_per_kwh)s::bigint, %(currency)s::text)
+        returning digest
         """,
         [asdict(row) for row in rows],
     )
 
 
-def _put(conn: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> int:
+def put_documents(
+    conn: Connection,
+    documents: Sequence[Document],
+    *,
+    cited: Collection[bytes],
+    feed: str,
+    now: datetime,
+) -> int:
+    """Keep those documents that something new rests on, each once. Returns how many are new."""
+    with conn.cursor() as cursor:
+        kept = 0
+        for document in documents:
+            digest = sha256(document.body).digest()
+            if digest in cited:
+                cursor.execute(
+                    """
+                    insert into grid_document (digest, feed, href, media_type, body, received_at)
+                    values (%s, %s, %s, %s, %s, %s) on conflict (digest) do nothing
+                    """,
+                    [digest, feed, document.href, document.media_type, document.body, now],
+                )
+                kept += max(cursor.rowcount, 0)
+    return kept
+
+
+def document(conn: Connection, digest: bytes) -> bytes | None:
+    """A document by its SHA-256; None where it was not kept."""
+    row = conn.execute("select body from grid_document where digest = %s", [digest]).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _put(conn: Connection, statement: str, rows: Sequence[dict[str, Any]]) -> Put:
     if not rows:
-        return 0
+        return Put(0, frozenset())
     # The earliest time that may be stamped now; each row keeps its own, where that is later.
     earliest = versions.stamp(conn, units.EARLIEST)
     stamped = [row | {"received_at": max(row["received_at"], earliest)} for row in rows]
+    sources: list[bytes] = []
     with conn.cursor() as cursor:
-        cursor.executemany(statement, stamped)
-        return max(cursor.rowcount, 0)
-
-
-def load_windows(conn: Connection, period: Period, *, known_at: datetime) -> list[Window]:
-    """The latest version of each event known by then, of those that touch a period; by event_id.
-
-    An event that is cancelled without a time was never in force: it is cancelled as it starts.
-    """
-    with conn.cursor(row_factory=class_row(Window)) as cursor:
-        cursor.execute(
-            """
-            select event_id, program, started_at, ended_at, created_at, primacy, site_group as group,
-                   case when status = %(cancelled)s then coalesce(cancelled_at, started_at)
-                        else cancelled_at end as cancelled_at
-            from (
-                select distinct on (event_id) * from event_version
-                where received_at <= %(known_at)s order by event_id, version desc
-            ) latest
-            where started_at < %(ended_at)s and ended_at > %(started_at)s
-            order by event_id
-            """,
-            _bounds(period, known_at) | {"cancelled": CANCELLED},
-        )
-        return cursor.fetchall()
-
-
-def ended_events(conn: Connection, period: Period, *, known_at: datetime) -> dict[str, Period]:
-    """Events whose latest version ends in a period, cancelled ones too: what a run over it settles."""
-    rows = conn.execute(
-        """
-        select event_id, started_at, ended_at from (
-            select distinct on (event_id) * from event_version
-            where received_at <= %(known_at)s order by event_id, version desc
-        ) latest
-        where ended_at > %(started_at)s and ended_at <= %(ended_at)s order by event_id
-        """,
-        _bounds(period, known_at),
-    ).fetchall()
-    return {event: Period(started, ended).in_utc() for event, started, ended in rows}
-
-
-def event_versions(
-    conn: Connection, events: Collection[str], *, known_at: datetime
-) -> dict[str, int]:
-    """The number of the latest version known by then of each of these events that was known."""
-    return dict(
-        conn.execute(
-            "select event_id, max(version) from event_version"
-            " where event_id = any(%s) and received_at <= %s group by event_id order by event_id",
-            [list(events), known_at],
-        ).fetchall()
-    )
+        cursor.executemany(statement, stamped, returning=True)
+        for result in cursor.results():
+            sources.extend(bytes(source) for (source,) in result)
+    return Put(len(sources), frozenset(sources))
 
 
 def load_prices(conn: Connection, period: Period, *, known_at: datetime) -> list[Price]:
-    """Prices that touch a period, the latest version of each interval known by then."""
+    """Prices that touch a period, the latest version of each interval known by then.
+
+    A price in a currency that its program has in no version is passed over: it can only have come
+    before the program was enrolled, for later it is refused.
+    """
     with conn.cursor(row_factory=class_row(Price)) as cursor:
         cursor.execute(
             """
@@ -182,6 +153,11 @@ def load_prices(conn: Connection, period: Period, *, known_at: datetime) -> list
             from price_version
             where received_at <= %(known_at)s
               and started_at < %(ended_at)s and ended_at > %(started_at)s
+              and not exists (
+                    select 1 from program_version as enrolled
+                    where enrolled.program = price_version.program
+                      and recorded_at <= %(known_at)s
+                    having not bool_or(body ->> 'currency' = price_version.currency))
             order by program, started_at, ended_at, version desc
             """,
             _bounds(period, known_at),

@@ -1,13 +1,13 @@
 """The outbox: postings stored before they are sent, and how far each has come.
 
-A poster claims what is due under a lease, in one short transaction; sends, with no transaction
-open; and records receipt and state together, in one more. Killed in between, it leaves the state
-``sent``: visible, and due again once the lease is over, under the same id.
+A poster claims what is due and screened under a lease, in one short transaction; sends, with no
+transaction open; and records receipt and state together, in one more. Killed in between, it leaves
+the state ``sent``: visible, and due again once the lease is over, under the same id.
 
 Errors: ``storage.claims``, and DatabaseUnavailableError where nothing is known to be stored.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
@@ -18,21 +18,21 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from settlement.posting import (
+    DISPUTING,
     DOUBTFUL,
     OPEN,
     RETRY_AFTER_MAX,
-    Outcome,
     Posting,
     State,
     require_move,
 )
 from storage.claims import (
+    HELD,
     Claimed,
     OpenTransactionError,
     PostingRefusedError,
     Recorded,
     Result,
-    Total,
 )
 from storage.errors import DatabaseUnavailableError
 
@@ -45,15 +45,12 @@ __all__ = [
     "PostingRefusedError",
     "Recorded",
     "Result",
-    "Total",
     "claim",
     "enqueue",
-    "next_due_at",
-    "pending_count",
+    "give_back",
+    "own_transaction",
     "pull_in",
     "record",
-    "release",
-    "totals",
 ]
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -65,6 +62,7 @@ FAR: Final = 2 * RETRY_AFTER_MAX
 """No wait and no lease is this long."""
 
 OPEN_STATES: Final = sorted(state.value for state in OPEN)
+_DISPUTING: Final = sorted(outcome.value for outcome in DISPUTING)
 
 
 def enqueue(conn: Connection, postings: Sequence[Posting], now: datetime) -> int:
@@ -129,9 +127,22 @@ def _enqueue_chunk(conn: Connection, postings: Sequence[Posting], now: datetime)
 
 
 def claim(
-    conn: Connection, *, partner: str, now: datetime, limit: int, lease: timedelta
+    conn: Connection,
+    *,
+    partner: str,
+    now: datetime,
+    limit: int,
+    lease: timedelta,
+    retries_max: int = CLAIM_MAX,
 ) -> list[Claimed]:
-    """Take what is due, the longest due first; until the lease ends no other poster takes it.
+    """Take what is due and screened; until the lease ends no other poster takes it.
+
+    Retries come first, as many as ``retries_max`` says, then first attempts, then whatever room is
+    left goes to more retries; each the longest due first. So neither keeps the other waiting, and
+    what is booked later never overtakes: no account waits for another's later postings.
+
+    Nothing is taken while the partner's lane rests (``storage.lanes``), of what stands in a file for a
+    bank, or of a held account, unless it may have taken effect already.
 
     Args:
         conn: idle; the claim is committed on return.
@@ -139,37 +150,51 @@ def claim(
         now: the poster's clock.
         limit: at most so many; never more than ``CLAIM_MAX``.
         lease: longer than sending takes, shorter than ``FAR``.
+        retries_max: of them, while first attempts are waiting.
     """
     until = now + lease
-    with _own_transaction(conn) as cursor:
+    with own_transaction(conn) as cursor:
         # State by state: each is a walk along the index, however many postings are open.
         rows = cursor.execute(
-            """
+            f"""
             with due as (
-                select d.posting_id, d.state
+                select d.posting_id, d.state, d.next_attempt_at, d.state <> 'pending' as again
                 from unnest(%(open)s::text[]) as one(state) cross join lateral (
                     select s.posting_id, s.state, s.next_attempt_at
                     from posting_state s join posting p using (posting_id)
                     where s.state = one.state and s.next_attempt_at <= %(now)s
-                      and p.partner = %(partner)s
+                      and s.screened_at is not null and p.partner = %(partner)s
+                      and not exists (select from payout_file_line f
+                                      where f.posting_id = s.posting_id)
+                      and (s.state not in ('pending', 'queued') or not {HELD})
                     order by s.next_attempt_at limit %(limit)s
                     for update of s skip locked
                 ) d
-                order by d.next_attempt_at limit %(limit)s
+                where not exists (select from partner_lane l
+                                  where l.partner = %(partner)s and l.rests_until > %(now)s)
+            ), placed as (
+                select posting_id, state, next_attempt_at, again,
+                       row_number() over (partition by again order by next_attempt_at) as place
+                from due
+            ), chosen as (
+                select posting_id, state from placed
+                order by case when not again then 1 when place <= %(retries)s then 0 else 2 end,
+                         next_attempt_at
+                limit %(limit)s
             ), claimed as (
                 update posting_state s
                 set state = 'sent', attempts = s.attempts + 1, changed_at = %(now)s,
                     leased_until = %(until)s, next_attempt_at = %(until)s,
-                    detail = case due.state
+                    detail = case c.state
                         when 'sent' then 'attempt ' || s.attempts || ' left no receipt'
                         else s.detail end
-                from due where s.posting_id = due.posting_id
-                returning s.posting_id, s.attempts, due.state
+                from chosen c where s.posting_id = c.posting_id
+                returning s.posting_id, s.attempts, c.state
             )
             select p.posting_id, p.settlement_id, p.partner, p.kind, p.account, p.currency,
                    p.amount_minor, p.body, p.body_digest, c.attempts, c.state,
                    (select count(*) from receipt r
-                    where r.posting_id = c.posting_id and r.outcome = %(dispute)s)
+                    where r.posting_id = c.posting_id and r.outcome = any(%(disputing)s))
             from claimed c join posting p using (posting_id)
             """,
             {
@@ -178,7 +203,8 @@ def claim(
                 "now": now,
                 "until": until,
                 "limit": min(limit, CLAIM_MAX),
-                "dispute": Outcome.ECHO_DIFFERS.value,
+                "retries": retries_max,
+                "disputing": _DISPUTING,
             },
         ).fetchall()
     return [
@@ -193,6 +219,33 @@ def claim(
     ]
 
 
+def give_back(conn: Connection, claims: Sequence[Claimed], *, now: datetime) -> int:
+    """Undo claims of which nothing was sent: due again at once, and no attempt was made.
+
+    Returns:
+        How many; not those that another poster has claimed since.
+    """
+    if not claims:
+        return 0
+    with own_transaction(conn) as cursor:
+        return cursor.execute(
+            """
+            update posting_state s
+            set state = g.state, attempts = s.attempts - 1, next_attempt_at = %(now)s,
+                leased_until = null, changed_at = %(now)s
+            from unnest(%(ids)s::text[], %(attempts)s::int[], %(states)s::text[])
+                as g(posting_id, attempt, state)
+            where s.posting_id = g.posting_id and s.attempts = g.attempt and s.state = 'sent'
+            """,
+            {
+                "now": now,
+                "ids": [one.posting.posting_id for one in claims],
+                "attempts": [one.attempt for one in claims],
+                "states": [State.UNKNOWN if one.doubtful else State.QUEUED for one in claims],
+            },
+        ).rowcount
+
+
 def pull_in(conn: Connection, *, partner: str, now: datetime) -> int:
     """Make due at once what seems due later than any wait or lease can last.
 
@@ -201,13 +254,16 @@ def pull_in(conn: Connection, *, partner: str, now: datetime) -> int:
     Returns:
         How many.
     """
-    with _own_transaction(conn) as cursor:
+    with own_transaction(conn) as cursor:
         return cursor.execute(
             """
-            update posting_state s set next_attempt_at = %(now)s, changed_at = %(now)s
-            from posting p
-            where p.posting_id = s.posting_id and p.partner = %(partner)s
-              and s.state = any(%(open)s) and s.next_attempt_at > %(far)s
+            update posting_state set next_attempt_at = %(now)s, changed_at = %(now)s
+            where posting_id in (
+                select s.posting_id from posting_state s join posting p using (posting_id)
+                where p.partner = %(partner)s and s.state = any(%(open)s)
+                  and s.next_attempt_at > %(far)s and s.screened_at is not null
+                for update of s skip locked
+            )
             """,
             {"now": now, "far": now + FAR, "partner": partner, "open": OPEN_STATES},
         ).rowcount
@@ -215,6 +271,8 @@ def pull_in(conn: Connection, *, partner: str, now: datetime) -> int:
 
 def record(conn: Connection, results: Sequence[Result], *, now: datetime) -> list[Recorded]:
     """Store receipts and states, all or none, committed on return; one answer per result, in order.
+
+    One statement for the whole group: a partner that answers quickly must not wait for our disk.
 
     A result moves the state only while its own attempt is the latest and is still out: a late one
     cannot overwrite a newer one, and nothing final moves again.
@@ -224,103 +282,61 @@ def record(conn: Connection, results: Sequence[Result], *, now: datetime) -> lis
     """
     for result in results:
         require_move(State.SENT, result.state)
-    # In one order everywhere, so that two recorders cannot wait for each other.
-    order = sorted(range(len(results)), key=lambda i: (results[i].posting_id, results[i].attempt))
-    with _own_transaction(conn) as cursor:
-        recorded = {i: _record_one(cursor, results[i], now) for i in order}
-    return [recorded[i] for i in range(len(results))]
-
-
-def _record_one(cursor: Cursor[tuple[Any, ...]], result: Result, now: datetime) -> Recorded:
-    first = cursor.execute(
-        """
-        insert into receipt (posting_id, attempt, answered_at, outcome, http_status, detail)
-        values (%s, %s, %s, %s, %s, %s) on conflict do nothing
-        """,
-        (result.posting_id, result.attempt, result.answered_at, result.outcome.value,
-         result.http_status, result.detail),
-    ).rowcount  # fmt: skip
-    if not first:
-        return Recorded.ALREADY
-    moved = cursor.execute(
-        """
-        update posting_state
-        set state = %s, next_attempt_at = coalesce(%s, next_attempt_at), leased_until = null,
-            detail = %s, changed_at = %s
-        where posting_id = %s and attempts = %s and state = 'sent'
-        """,
-        (result.state.value, result.next_attempt_at, result.detail, now,
-         result.posting_id, result.attempt),
-    ).rowcount  # fmt: skip
-    return Recorded.RECORDED if moved else Recorded.LATE
-
-
-def release(conn: Connection, posting_id: str, *, why: str, now: datetime) -> bool:
-    """Send a parked posting again, under the same id: a person has looked, and says ``why``.
-
-    Returns:
-        False where the posting is not parked.
-    """
-    require_move(State.PARKED, State.UNKNOWN)
-    with _own_transaction(conn) as cursor:
-        released = cursor.execute(
-            """
-            update posting_state
-            set state = 'unknown', next_attempt_at = %s, detail = %s, changed_at = %s
-            where posting_id = %s and state = 'parked'
-            """,
-            (now, why, now, posting_id),
-        ).rowcount
-    return bool(released)
-
-
-def totals(
-    conn: Connection, *, partner: str | None = None, states: Collection[State] = frozenset(State)
-) -> list[Total]:
-    """Postings and money by state and currency; of one partner or of all, in these states."""
-    with _own_transaction(conn) as cursor:
+    if not results:
+        return []
+    with own_transaction(conn) as cursor:
         rows = cursor.execute(
             """
-            select s.state, p.currency, count(*), sum(p.amount_minor)
-            from posting_state s join posting p using (posting_id)
-            where s.state = any(%(states)s)
-              and (%(partner)s::text is null or p.partner = %(partner)s)
-            group by s.state, p.currency order by s.state, p.currency
+            with given as (
+                select * from unnest(%(ids)s::text[], %(attempts)s::int[], %(answered)s::timestamptz[],
+                                     %(outcomes)s::text[], %(statuses)s::int[], %(details)s::text[],
+                                     %(states)s::text[], %(next)s::timestamptz[])
+                    as g(posting_id, attempt, answered_at, outcome, http_status, detail, state,
+                         next_attempt_at)
+            ), kept as (
+                insert into receipt (posting_id, attempt, answered_at, outcome, http_status, detail)
+                select posting_id, attempt, answered_at, outcome, http_status, detail from given
+                order by posting_id, attempt
+                on conflict do nothing
+                returning posting_id, attempt
+            ), moved as (
+                update posting_state s
+                set state = g.state, next_attempt_at = coalesce(g.next_attempt_at, s.next_attempt_at),
+                    leased_until = null, detail = g.detail, changed_at = %(now)s
+                from given g join kept using (posting_id, attempt)
+                where s.posting_id = g.posting_id and s.attempts = g.attempt and s.state = 'sent'
+                returning g.posting_id, g.attempt
+            )
+            select posting_id, attempt, moved.posting_id is not null as moved
+            from kept left join moved using (posting_id, attempt)
             """,
-            {"partner": partner, "states": [state.value for state in states]},
+            {
+                "now": now,
+                "ids": [one.posting_id for one in results],
+                "attempts": [one.attempt for one in results],
+                "answered": [one.answered_at for one in results],
+                "outcomes": [one.outcome.value for one in results],
+                "statuses": [one.http_status for one in results],
+                "details": [one.detail for one in results],
+                "states": [one.state.value for one in results],
+                "next": [one.next_attempt_at for one in results],
+            },
         ).fetchall()
-    return [Total(State(state), currency, n, int(amount)) for state, currency, n, amount in rows]
-
-
-def next_due_at(conn: Connection, *, partner: str | None = None) -> datetime | None:
-    """When the first open posting is, or was, due; None where nothing is open.
-
-    Of one that is being sent, this is the end of its lease.
-    """
-    with _own_transaction(conn) as cursor:
-        row = cursor.execute(
-            """
-            select min(d.next_attempt_at)
-            from unnest(%(open)s::text[]) as one(state) cross join lateral (
-                select s.next_attempt_at
-                from posting_state s join posting p using (posting_id)
-                where s.state = one.state and (%(partner)s::text is null or p.partner = %(partner)s)
-                order by s.next_attempt_at limit 1
-            ) d
-            """,
-            {"open": OPEN_STATES, "partner": partner},
-        ).fetchone()
-    due: datetime | None = row[0] if row else None
-    return due
-
-
-def pending_count(conn: Connection) -> int:
-    """How many postings the clearinghouse has yet to acknowledge, over all partners."""
-    return sum(total.postings for total in totals(conn, states=OPEN))
+    became = {
+        (posting_id, attempt): Recorded.RECORDED if moved else Recorded.LATE
+        for posting_id, attempt, moved in rows
+    }
+    return [became.get((one.posting_id, one.attempt), Recorded.ALREADY) for one in results]
 
 
 @contextmanager
-def _own_transaction(conn: Connection) -> Iterator[Cursor[tuple[Any, ...]]]:
+def own_transaction(conn: Connection) -> Iterator[Cursor[tuple[Any, ...]]]:
+    """A transaction that is committed at the end.
+
+    Raises:
+        OpenTransactionError: ``conn`` is within another one.
+        DatabaseUnavailableError: nothing is known to be stored.
+    """
     status = conn.info.transaction_status
     if status is not TransactionStatus.IDLE:
         # Inside another transaction this one would be a savepoint, and nothing would be on disk.

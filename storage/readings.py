@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
-from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
 from settlement import units
@@ -16,6 +15,9 @@ from settlement.periods import Period
 from settlement.schemas import READING
 from storage import frames
 from storage.engine import Connection, Role, adbc_connect
+
+if TYPE_CHECKING:
+    from adbc_driver_postgresql import dbapi
 
 _CONNECTIONS: Final = 2
 """Reading over two connections costs 0.6 of the time of one (docs/decisions/0005)."""
@@ -91,7 +93,7 @@ def _cut(period: Period, pieces: int) -> list[Period]:
     return [Period(*pair) for pair in zip(edges, [*edges[1:], period.ended_at], strict=True)]
 
 
-def _reader(stack: ExitStack, dsn: str, snapshot: str) -> dbapi.Cursor:
+def _reader(stack: ExitStack, dsn: str, snapshot: str) -> "dbapi.Cursor":
     conn = stack.enter_context(adbc_connect(dsn, Role.SETTLE))
     cursor = stack.enter_context(conn.cursor())
     cursor.execute("set transaction isolation level repeatable read")
@@ -101,7 +103,7 @@ def _reader(stack: ExitStack, dsn: str, snapshot: str) -> dbapi.Cursor:
 
 
 def _load(
-    cursor: dbapi.Cursor, part: Period, *, ends_after: datetime, known_at: datetime
+    cursor: "dbapi.Cursor", part: Period, *, ends_after: datetime, known_at: datetime
 ) -> pl.DataFrame:
     # Times as literals: with parameters the driver cannot COPY, and holds the whole result a second
     # time, row by row, at four times the memory.

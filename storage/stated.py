@@ -13,6 +13,7 @@ from settlement.timeline import Window
 from statements.pack import TEMPERATURE_SCHEMA, EventVersion, ProgramVersion
 from storage import frames
 from storage.engine import Connection
+from storage.windows import event_versions
 
 
 def programs(conn: Connection, *, known_at: datetime) -> list[ProgramVersion]:
@@ -41,17 +42,22 @@ def events(
     known_at: datetime,
     with_documents: Collection[str],
 ) -> list[EventVersion]:
-    """These events, in the versions known by then; the documents of some of them only."""
+    """These events, in the versions that count by what was known then; the documents of some only."""
     by_id = {window.event_id: window for window in windows}
+    numbers = event_versions(conn, by_id, known_at=known_at)
     rows = conn.execute(
         """
-        select distinct on (event_id) event_id, version, status, received_at, digest,
+        select event_id, version, status, received_at, digest,
                case when event_id = any(%(documents)s) then document else ''::bytea end
-        from event_version
-        where event_id = any(%(events)s) and received_at <= %(known_at)s
-        order by event_id, version desc
+        from unnest(%(events)s::text[], %(versions)s::int[]) as counting (event_id, version)
+             join event_version using (event_id, version)
+        order by event_id
         """,
-        {"events": sorted(by_id), "documents": sorted(with_documents), "known_at": known_at},
+        {
+            "events": list(numbers),
+            "versions": list(numbers.values()),
+            "documents": sorted(with_documents),
+        },
     ).fetchall()
     return [EventVersion(by_id[event], *rest) for event, *rest in rows]
 

@@ -5,7 +5,6 @@ prefix and in one slot of a cluster. A script compares the signed times and sets
 Every connection, answer and pipeline is bounded.
 """
 
-import ipaddress
 import json
 import ssl
 from collections.abc import Collection, Iterator
@@ -19,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from settlement.hosts import is_loopback
 from storage.errors import CacheUnavailableError, UnusableCacheAddressError
 from storage.secrets import read_secret
 from storage.vehicle_state import VehicleState
@@ -178,7 +178,7 @@ def _address(url: str) -> dict[str, Any]:
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise UnusableCacheAddressError(f"its scheme is {parts.scheme or 'missing'!r}")
     secure = parts.scheme == "rediss"
-    if not secure and not _is_loopback(parts.hostname):
+    if not secure and not is_loopback(parts.hostname):
         raise UnusableCacheAddressError(
             f"{parts.hostname} is another machine, and redis:// would speak to it in the clear"
         )
@@ -196,13 +196,6 @@ def _address(url: str) -> dict[str, Any]:
         "ssl": secure,
         "said": f"{parts.hostname}:{port}",
     }
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _since_1970(at: datetime, unit: timedelta) -> int:

@@ -12,7 +12,6 @@ renewed. What a certificate says is decided in tasks.certificates.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 from storage.secrets import read_secret
 from tasks import certificates
 from tasks.certificates import CertificateError, Signer
+from tasks.safe_files import replace, write_new
 
 AUTHORITY: Final = "ca"
 BROKER: Final = "broker"
@@ -100,8 +100,8 @@ def init(
     ]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for pair, (private, certificate, protection) in zip(pairs, made, strict=True):
-        _write_new(cast(Path, pair.key), _pem(private, protection), mode=0o600)
-        _write_new(pair.certificate, certificate.public_bytes(Encoding.PEM), mode=0o644)
+        write_new(cast(Path, pair.key), _pem(private, protection), mode=0o600)
+        write_new(pair.certificate, certificate.public_bytes(Encoding.PEM), mode=0o644)
     return pairs
 
 
@@ -128,8 +128,8 @@ def issue(
     for pair in pairs:
         key = certificates.new_key()
         made = certificates.client(signer, key.public_key(), pair.name, now=now, days=days)
-        _write_new(cast(Path, pair.key), _pem(key, NoEncryption()), mode=0o600)
-        _write_new(pair.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
+        write_new(cast(Path, pair.key), _pem(key, NoEncryption()), mode=0o600)
+        write_new(pair.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
         progress(1)
     return pairs
 
@@ -161,7 +161,7 @@ def sign_request(
     _all_new([pair])
     signer = _signer(folder, passphrase)
     made = certificates.client(signer, public_key, claimed, now=now, days=days)
-    _write_new(pair.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
+    write_new(pair.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
     return Pair(pair.name, pair.certificate, None)
 
 
@@ -220,7 +220,7 @@ def renew(
             now=now,
             days=days or certificates.CLIENT_DAYS,
         )
-    _replace(pair.certificate, made.public_bytes(Encoding.PEM))
+    replace(pair.certificate, made.public_bytes(Encoding.PEM), mode=0o644)
     return Pair(name, pair.certificate, pair.key if pair.key and pair.key.exists() else None)
 
 
@@ -299,28 +299,3 @@ def _read(path: Path) -> bytes:
     if len(data) > FILE_MAX_BYTES:
         raise CertificateError(f"{path}: more than {FILE_MAX_BYTES} bytes; that is no certificate")
     return data
-
-
-def _write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """Write a file that did not exist, with its mode from the first byte on, safe from a power cut."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # whatever the umask
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

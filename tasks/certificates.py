@@ -31,6 +31,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAEMON: Final = "v2g-settlement"
 """The common name under which infra/v2g.acl lets the ingest daemon read what chargers send."""
+GUARD: Final = "v2g-thermal"
+"""The same for the one that throttles chargers: it hears their status and commands them, and no more."""
 RESERVED: Final = "v2g-"
 """What begins with this is one of ours: a charger with such a name would read other chargers' packets."""
 
@@ -106,10 +108,10 @@ def daemon_name(text: str) -> str:
     Raises:
         CertificateError: it cannot.
     """
-    if text != DAEMON and not re.fullmatch(rf"{DAEMON}-[2-9]", text):
+    if text not in {DAEMON, GUARD} and not re.fullmatch(rf"{DAEMON}-[2-9]", text):
         raise CertificateError(
-            f"daemon {text[:80]!r}: expected {DAEMON}, or {DAEMON}-2 to {DAEMON}-9 for more daemons;"
-            " the broker's access list names those (infra/v2g.acl)"
+            f"daemon {text[:80]!r}: expected {DAEMON}, {DAEMON}-2 to {DAEMON}-9 for more daemons, or"
+            f" {GUARD} for the guard; the broker's access list names those (infra/v2g.acl)"
         )
     return text
 

@@ -18,9 +18,9 @@ from settlement.seasons import governing
 from settlement.timeline import settles
 from storage.engine import Connection
 from storage.facts import load_facts
-from storage.grid import load_windows
 from storage.readings import load_claims, open_readings
 from storage.registry import load_programs
+from storage.windows import load_windows
 from tasks import digests
 from tasks.calendar import Settled, settled_at_once
 
@@ -205,6 +205,7 @@ def _baselines(
                 [w for w in past if w.program == bucket.program.program],
                 bucket.program,
                 sorted(bucket.vehicles),
+                competing=bucket.competing,
             )
         )
         vehicles |= bucket.vehicles

@@ -17,12 +17,23 @@ from settlement import merkle
 from settlement.engine import Readings
 from settlement.facts import Facts
 from settlement.periods import Period
+from settlement.windows import Window
 
 _TIMES: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _NULL: Final = "\\N"
 _LANE: Final = 8
 _LANES: Final = range(0, 32, _LANE)
 _MODULUS: Final = 2**64
+_UNSAID: Final[Mapping[str, object]] = {
+    "modes": (),
+    "randomize_start_s": 0,
+    "randomize_duration_s": 0,
+    "resumes": True,
+    "cancelled_randomly": False,
+    "noticed_at": None,
+    "first_created_at": None,
+}
+"""Of an event that says nothing of these, runs before it could had the digest that they still have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,13 @@ def outputs(settlements: pl.DataFrame, lines: pl.DataFrame, unpaid: pl.DataFrame
     A row's leaf is its line of CSV (RFC 4180): columns in the order of their schema, integers in
     digits, times in UTC with microseconds, ``\N`` for null.
     """
-    of_unpaid = merkle.root(_rows(unpaid))
-    roots = [merkle.root(_rows(settlements)), merkle.root(_rows(lines)), of_unpaid]
-    return Outputs(merkle.root(roots), of_unpaid)
+    of_unpaid = root(unpaid)
+    return Outputs(merkle.root([root(settlements), root(lines), of_unpaid]), of_unpaid)
+
+
+def root(frame: pl.DataFrame) -> bytes:
+    """The root over the rows of a frame, which are in a fixed order."""
+    return merkle.root(_rows(frame))
 
 
 def _rows(frame: pl.DataFrame) -> list[bytes]:
@@ -132,5 +147,11 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(one) for one in value]
     if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        said = {one.name: getattr(value, one.name) for one in fields(value)}
+        unsaid = _UNSAID if isinstance(value, Window) else {}
+        return {
+            name: _plain(one)
+            for name, one in said.items()
+            if name not in unsaid or one != unsaid[name]
+        }
     raise TypeError(f"{type(value).__name__} among the facts of a run has no plain form")

@@ -1,209 +1,201 @@
-"""Fetch what the grid's side says: every version of its events and of its prices, as evidence.
+"""Read the grid's feeds, keep every version of every event and price, post the answers that are owed.
 
-    GridFeedError
-    ├── FeedUnavailableError   no whole answer in time, or 5xx or 429: asking again may help
-    ├── FeedRefusedError       any other status: somebody must change something first
-    └── FeedUnreadableError    an answer, or one item of it, that is not what was agreed
-
-One item that cannot be understood does not keep the others out: it is counted, logged, and told in
-``GridSummary.refused`` with where it stood, what was found and what was expected.
+Each feed is read by itself, in a thread, under a deadline. One that fails, stalls, or whose clock is
+off is told of in ``GridSummary`` and in ``v2g grid status``, and keeps no other one from being read.
+All that one feed says goes in with one transaction, or not at all (``tasks.grid_storing``); what of it
+may, says ``tasks.grid_rules``. Afterwards the answers that the utility is owed are posted, and what
+became of each is kept.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
-import httpx
-
+from grid.config import FeedConfig, GridConfig
+from grid.feeds import Answered, Feed, FeedReading, ResponseDue, ResponseSent, Secrets, open_feed
+from storage import feeds
 from storage.engine import Role, connect
-from storage.grid import EventRow, PriceRow, put_events, put_prices
-from storage.secrets import read_secret
-from tasks.grid_items import FeedUnreadableError, GridFeedError, Item, event_row, items, price_row
+from storage.feeds import FeedState
+from tasks.deadlines import Job, at_once
+from tasks.grid_storing import FeedOutcome, Storing
 
-__all__ = [
-    "FeedRefusedError",
-    "FeedUnavailableError",
-    "FeedUnreadableError",
-    "GridFeedError",
-    "GridSummary",
-    "sync_grid",
-    "utility_client",
-]
+__all__ = ["FeedOutcome", "GridSummary", "NoSuchFeedError", "sync_grid"]
 
-BODY_MAX_BYTES: Final = 4 * 1024 * 1024
-READ_TIMEOUT: Final = httpx.Timeout(10.0, connect=5.0)
-ANSWER_DEADLINE_S: Final = 30.0
-"""For one whole answer: a server that sends a byte now and then resets every shorter timeout."""
-REFUSED_MAX: Final = 100
-"""Refusals kept in words; beyond that they are only counted."""
-
-_TRY_AGAIN: Final = frozenset({429})
-_SERVER_ERROR: Final = 500
+DUE_SLACK: Final = timedelta(seconds=5)
+"""A schedule is not punctual: a feed that is due so soon is read now, not a whole minute later."""
+ANSWERS_COUNT: Final = timedelta(days=90)
+"""Answers older than that belong to events that no server shows any more."""
 
 log = logging.getLogger(__name__)
 
-Row = TypeVar("Row", EventRow, PriceRow)
 
+class NoSuchFeedError(ValueError):
+    """A feed that is not configured."""
 
-class FeedUnavailableError(GridFeedError):
-    """No whole answer this time.
-
-    Attributes:
-        path: what was asked for.
-        found: what came instead.
-    """
-
-    def __init__(self, path: str, found: str) -> None:
-        super().__init__(f"GET {path}: {found}; nothing is stored, asking again may help")
-        self.path = path
-        self.found = found
-
-
-class FeedRefusedError(GridFeedError):
-    """The utility answers, but not to this question from us.
-
-    Attributes:
-        path: what was asked for.
-        status: the HTTP status.
-    """
-
-    def __init__(self, path: str, status: int) -> None:
-        super().__init__(
-            f"GET {path}: HTTP {status}; expected 200; look at V2G_UTILITY_URL and"
-            " V2G_UTILITY_TOKEN_FILE, asking again will not help"
-        )
-        self.path = path
-        self.status = status
+    def __init__(self, name: str, config: GridConfig) -> None:
+        names = ", ".join(feed.name for feed in config.feeds) or "none"
+        super().__init__(f"no feed is called {name!r}; configured: {names}")
 
 
 @dataclass(frozen=True, slots=True)
 class GridSummary:
-    """One fetch.
+    """One call.
 
     Attributes:
-        events: events understood.
-        events_new: versions of them not seen before.
-        prices: prices understood.
-        prices_new: versions of them not seen before.
-        refused_count: items that could not be understood.
-        refused: the first of those, in words: where, what was found, what was expected.
+        feeds: what became of each feed that was due, in the order of the configuration.
+        not_due: feeds that want to be read later.
     """
 
-    events: int
-    events_new: int
-    prices: int
-    prices_new: int
-    refused_count: int
-    refused: list[str]
+    feeds: tuple[FeedOutcome, ...] = ()
+    not_due: tuple[str, ...] = ()
 
+    @property
+    def failed(self) -> tuple[FeedOutcome, ...]:
+        """Feeds of which nothing was stored."""
+        return tuple(one for one in self.feeds if one.error)
 
-def utility_client(token_file: Path | None) -> httpx.Client:
-    """A client for the utility's feed: its token, bounded waits, no proxy from the environment.
+    @property
+    def news(self) -> int:
+        """Versions of events and prices not seen before."""
+        return sum(one.events_new + one.prices_new for one in self.feeds)
 
-    Args:
-        token_file: file with the bearer token (RFC 6750), mode 0600; None if the feed needs none.
-
-    Raises:
-        InsecureSecretError: the file does not keep the token.
-    """
-    # The body is counted as it comes: a compressed one could unfold to any size.
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    if token_file is not None:
-        headers["Authorization"] = f"Bearer {read_secret(token_file)}"
-    return httpx.Client(headers=headers, timeout=READ_TIMEOUT, trust_env=False)
+    @property
+    def refused_count(self) -> int:
+        """Items that could not be understood, or were not their feed's to say."""
+        return sum(one.refused_count for one in self.feeds)
 
 
 def sync_grid(
     dsn: str,
-    utility_url: str,
+    config: GridConfig,
     *,
-    client: httpx.Client,
-    now: datetime,
-    clock: Callable[[], float] = time.monotonic,
+    secrets: Secrets,
+    clock: Callable[[], datetime],
+    due_only: bool = True,
+    only: str = "",
+    opener: Callable[[FeedConfig, Secrets], Feed] = open_feed,
+    report: Callable[[str], None] = lambda _: None,
 ) -> GridSummary:
-    """Fetch events and prices and keep every version that is new.
+    """Read what is due, keep what is new, and post the answers that are owed.
 
     Args:
-        dsn: libpq conninfo without a user; writes as v2g_settle, in one transaction.
-        utility_url: root of the feed.
-        client: as ``utility_client`` makes it.
-        now: the time of receipt, timezone-aware. Where a run has fixed what it knows since then,
-            what is new counts as received right after it (``storage.fence``).
-        clock: seconds, for the deadline of an answer.
+        dsn: libpq conninfo without a user; writes as v2g_settle, one transaction per feed.
+        config: all feeds.
+        secrets: reads the files that they name; ``storage.secrets``.
+        clock: gives now, in UTC. Where a run has fixed what it knows since then, what is new counts as
+            received right after it (``storage.fence``).
+        due_only: leave out feeds that want to be read later.
+        only: the name of one feed, which is read whether due or not; empty: all.
+        opener: opens a feed.
+        report: hears what is being done.
 
     Raises:
-        FeedUnavailableError: no whole answer, 5xx or 429.
-        FeedRefusedError: another status.
-        FeedUnreadableError: an answer that is no feed at all.
-        DatabaseUnavailableError: no connection to store it.
+        NoSuchFeedError: ``only`` is not configured.
+        DatabaseUnavailableError: no connection to store it; what was stored stays.
     """
-    root = utility_url.rstrip("/")
-    refused: list[FeedUnreadableError] = []
-
-    def fetch(name: str, read: Callable[[Item, datetime], Row]) -> list[Row]:
-        body = _get(client, f"{root}/v1/{name}", clock)
-        return list(_understood(items(body, name), read, now, refused))
-
-    events = fetch("events", event_row)
-    prices = fetch("prices", price_row)
-    for error in refused[:REFUSED_MAX]:
-        log.warning("refused from the utility's feed: %s", error)
+    by_name = {feed.name: feed for feed in config.feeds}
+    if only and only not in by_name:
+        raise NoSuchFeedError(only, config)
     with connect(dsn, Role.SETTLE) as conn:
-        events_new = put_events(conn, events)
-        prices_new = put_prices(conn, prices)
+        feeds.forget_feeds(conn, configured=by_name)
+        states = feeds.feed_states(conn)
+        asked_at = clock()
+        answered = {
+            name: feeds.answered(conn, name, since=asked_at - ANSWERS_COUNT) for name in by_name
+        }
+    due = {
+        name: feed
+        for name, feed in by_name.items()
+        if (name == only if only else not (due_only and _later(states.get(name), asked_at)))
+    }
+    storing = Storing(dsn, config, asked_at, clock)
+    outcomes: dict[str, FeedOutcome] = {}
+    opened: dict[str, Feed] = {}
+    report(f"reading {', '.join(due)}")
+    for name, result in at_once(
+        {name: _reading(due[name], opener, secrets, clock, answered[name]) for name in due}
+    ):
+        if isinstance(result, Exception):
+            outcomes[name] = storing.failed(due[name], result, states.get(name))
+        else:
+            opened[name], reading = result
+            outcomes[name] = storing.keep(due[name], reading, states.get(name))
+        report(f"waiting for {', '.join(name for name in due if name not in outcomes)}")
+    for name, (owed, sent) in _respond(dsn, due, opened, clock).items():
+        posted = sum(one.state == "posted" for one in sent)
+        outcomes[name] = replace(outcomes[name], posted=posted, not_posted=owed - posted)
     return GridSummary(
-        events=len(events),
-        events_new=events_new,
-        prices=len(prices),
-        prices_new=prices_new,
-        refused_count=len(refused),
-        refused=[str(error) for error in refused[:REFUSED_MAX]],
+        feeds=tuple(outcomes[name] for name in due),
+        not_due=() if only else tuple(name for name in by_name if name not in due),
     )
 
 
-def _understood(
-    feed: Sequence[Item],
-    read: Callable[[Item, datetime], Row],
-    now: datetime,
-    refused: list[FeedUnreadableError],
-) -> Iterator[Row]:
-    for item in feed:
-        try:
-            yield read(item, now)
-        except FeedUnreadableError as error:
-            refused.append(error)
+def _later(state: FeedState | None, now: datetime) -> bool:
+    if state is None or state.next_at is None or state.tried_at > now:
+        # One that was tried later than now: our clock was ahead then, and what it said is nothing.
+        return False
+    return state.next_at > now + DUE_SLACK
 
 
-def _get(client: httpx.Client, url: str, clock: Callable[[], float]) -> bytes:
-    path = httpx.URL(url).path
-    deadline = clock() + ANSWER_DEADLINE_S
-    body = bytearray()
-    try:
-        with client.stream("GET", url) as response:
-            status = response.status_code
-            if status >= _SERVER_ERROR or status in _TRY_AGAIN:
-                raise FeedUnavailableError(path, f"HTTP {status}")
-            if status != httpx.codes.OK:
-                raise FeedRefusedError(path, status)
-            encoding = response.headers.get("Content-Encoding", "identity")
-            if encoding != "identity":
-                raise FeedUnreadableError(
-                    path, f"Content-Encoding {encoding[:40]!r}", "identity, as asked"
-                )
-            for chunk in response.iter_raw():
-                body += chunk
-                if len(body) > BODY_MAX_BYTES:
-                    raise FeedUnreadableError(
-                        path, "a longer body", f"at most {BODY_MAX_BYTES} bytes"
-                    )
-                if clock() > deadline:
-                    raise FeedUnavailableError(
-                        path, f"no whole body within {ANSWER_DEADLINE_S:.0f} s"
-                    )
-    except httpx.TransportError as error:
-        raise FeedUnavailableError(path, f"{type(error).__name__}: {error}") from error
-    return bytes(body)
+def _reading(
+    feed: FeedConfig,
+    opener: Callable[[FeedConfig, Secrets], Feed],
+    secrets: Secrets,
+    clock: Callable[[], datetime],
+    answered: Answered,
+) -> Job[tuple[Feed, FeedReading]]:
+    def read() -> tuple[Feed, FeedReading]:
+        opened = opener(feed, secrets)
+        return opened, opened.read(clock, answered)
+
+    return Job(read, feed.deadline_s)
+
+
+def _respond(
+    dsn: str,
+    due: Mapping[str, FeedConfig],
+    opened: Mapping[str, Feed],
+    clock: Callable[[], datetime],
+) -> dict[str, tuple[int, list[ResponseSent]]]:
+    """Post what feeds that could be read are owed: by feed how much that is, and what became of it.
+
+    An answer that the feed does not speak of was not tried, for want of time, and no try is counted. Of
+    two who do this at once, one posts the answers of a feed.
+    """
+    with connect(dsn, Role.SETTLE) as holding:
+        ours = {name: one for name, one in opened.items() if feeds.lock_answers(holding, name)}
+        return _posted(dsn, due, ours, clock)
+
+
+def _posted(
+    dsn: str,
+    due: Mapping[str, FeedConfig],
+    opened: Mapping[str, Feed],
+    clock: Callable[[], datetime],
+) -> dict[str, tuple[int, list[ResponseSent]]]:
+    with connect(dsn, Role.SETTLE) as conn:
+        owed = {name: feeds.due_responses(conn, name, now=clock()) for name in opened}
+    jobs = {
+        name: _responding(opened[name], owed[name], due[name].deadline_s, clock)
+        for name in opened
+        if owed[name]
+    }
+    done: dict[str, list[ResponseSent]] = {}
+    for name, result in at_once(jobs):
+        if isinstance(result, Exception):
+            log.warning("feed %s: answers not posted: %s", name, result)
+            # Nobody knows which of them arrived: all are still due, and each try is counted.
+            done[name] = [ResponseSent(one, "due", str(result)) for one in owed[name]]
+        else:
+            done[name] = [one for one in result if one.response in owed[name]]
+        with connect(dsn, Role.SETTLE) as conn:
+            feeds.put_sent(conn, done[name], now=clock())
+    return {name: (len(owed[name]), sent) for name, sent in done.items()}
+
+
+def _responding(
+    feed: Feed, owed: list[ResponseDue], deadline_s: float, clock: Callable[[], datetime]
+) -> Job[list[ResponseSent]]:
+    return Job(lambda: list(feed.respond(owed, clock)), deadline_s)

@@ -1,4 +1,7 @@
-"""Judge: landed packets in, readings and quarantine out, batch by batch, each batch once."""
+"""Judge: landed packets in, readings and quarantine out, batch by batch, each batch once.
+
+Samples of batteries' sensors become temperatures of vehicles here, too (``storage.attaching``).
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +11,16 @@ from typing import Final
 
 from settlement.reasons import PacketReason
 from settlement.verdicts import Policy, Verdict, judge
-from storage import judging
-from storage.engine import Role, connect
+from storage import attaching, judging
+from storage.engine import Connection, Role, connect
 from storage.keys import load_keys
 
 PACKETS_PER_PASS: Final = 20_000
 """About how many packets are held in memory at once."""
 
 PASSES_MAX: Final = 10_000
+ATTACHING_MAX: Final = 200
+"""Steps of ``attaching.attach`` after judging; what is left is for the next call."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class JudgeSummary:
         readings: those of meters' records among them, of which a packet may give several, or none yet.
         busy: another judge was at work; it will judge these packets too.
         records: packets that are records of meters.
+        temperatures: of vehicles, from samples of their sensors, that are new.
     """
 
     packets: int = 0
@@ -34,6 +40,7 @@ class JudgeSummary:
     quarantined: dict[PacketReason, int] = field(default_factory=dict)
     busy: bool = False
     records: int = 0
+    temperatures: int = 0
 
 
 def judge_packets(
@@ -85,4 +92,16 @@ def judge_packets(
             for reason, count in recorded.quarantined.items():
                 quarantined[reason] = quarantined.get(reason, 0) + count
             progress(packets)
-    return JudgeSummary(packets, readings, quarantined, records=records)
+        temperatures = _attach(conn, clock)
+    return JudgeSummary(packets, readings, quarantined, records=records, temperatures=temperatures)
+
+
+def _attach(conn: Connection, clock: Callable[[], datetime]) -> int:
+    """How many temperatures are new."""
+    temperatures = 0
+    for _ in range(ATTACHING_MAX):
+        step = attaching.attach(conn, now=clock())
+        temperatures += step.temperatures
+        if not step.more:
+            break
+    return temperatures

@@ -20,9 +20,10 @@ from storage.registry import load_program_bodies, load_shares
 from tasks import computing
 from tasks.calendar import closed, deferred
 from tasks.computing import Computed
-from tasks.postings import postings
+from tasks.posting.instructions import postings
 from tasks.second_opinion import SHARE_PPM, Opinion, Sample, ask, bodies_of, salt_of
 from tasks.settle_summary import Outcome, ReasonTotal, SettleSummary, summarise, summary_of
+from tasks.withheld import withhold
 
 __all__ = [
     "MANUAL",
@@ -64,6 +65,7 @@ class Order:
         hold: why the period must not be booked (a failed critical expectation); the run is recorded
             as held then, and books nothing.
         released: why a person settles a period in spite of a hold; recorded with the run.
+        excused: vehicles on which a difference of the second opinion is released with it; None: all.
         materiality_micros: differences below it are reported and not booked.
         oracle_share_ppm: of its vehicles, that the oracle settles again; any difference holds the run,
             unless it is released. 0: none.
@@ -76,6 +78,7 @@ class Order:
     dry_run: bool = False
     hold: str = ""
     released: str = ""
+    excused: frozenset[str] | None = None
     materiality_micros: int = 0
     oracle_share_ppm: int = SHARE_PPM
     run_id: str = field(default_factory=lambda: str(uuid4()))
@@ -100,6 +103,7 @@ def settle_period(
     dry_run: bool = False,
     hold: str = "",
     released: str = "",
+    excused: frozenset[str] | None = None,
     oracle_share_ppm: int = SHARE_PPM,
 ) -> SettleSummary:
     """Settle a period: the events that end in it, and the discharge outside of every event in it.
@@ -116,6 +120,7 @@ def settle_period(
         dry_run: see there.
         hold: see there.
         released: see there.
+        excused: see there.
         oracle_share_ppm: see there.
 
     Raises:
@@ -126,7 +131,8 @@ def settle_period(
         BookingError: shares or currencies with which nothing can be booked.
     """
     order = Order(
-        period, kind, programs, dry_run, hold, released, oracle_share_ppm=oracle_share_ppm
+        *(period, kind, programs, dry_run, hold, released, excused),
+        oracle_share_ppm=oracle_share_ppm,
     )
     with books.settling(dsn) as conn:
         return settle_in(conn, dsn, order, known_at=fence.moment(conn, clock)).summary
@@ -137,9 +143,11 @@ def settle_in(conn: Connection, dsn: str, order: Order, *, known_at: datetime) -
     if order.period.ended_at > known_at:
         raise PeriodNotOverError(order.period, known_at)
     computed, opinion = _compute(conn, dsn, order, known_at)
-    hold = order.hold or ("" if order.released or opinion is None else opinion.reason)
+    hold = order.hold or _against(opinion, order)
     revised, waiting = _revise(conn, computed, order)
     state = "dry_run" if order.dry_run else "held" if hold else "settled"
+    if state == "held":
+        computed = withhold(conn, computed)
     outcome = Outcome(
         order.run_id,
         order.kind,
@@ -154,6 +162,14 @@ def settle_in(conn: Connection, dsn: str, order: Order, *, known_at: datetime) -
     if state != "dry_run":
         _record(conn, computed, order, outcome, summary)
     return Ran(summary, outcome.revisions, outcome.differences)
+
+
+def _against(opinion: Opinion | None, order: Order) -> str:
+    """Why the second opinion holds a run; empty where it does not, or where that was released."""
+    if opinion is None or not opinion.reason:
+        return ""
+    answered = order.excused is None or order.excused.issuperset(opinion.differing)
+    return "" if order.released and answered else opinion.reason
 
 
 def _compute(
@@ -287,7 +303,7 @@ def due_period(dsn: str, *, now: datetime, grace: timedelta) -> Period | None:
 
     A run asks what is due instead of settling "its slot", because a scheduler that was down creates
     no runs for the slots it has missed. A period that its quality has held is not taken up again
-    together with a better one, in which its faults would drown: it waits for a person.
+    together with a better one, in which its faults would drown: ``tasks.held`` tries it by itself.
     """
     with connect(dsn, Role.READ) as conn:
         since = runs.left_off(conn)

@@ -19,7 +19,6 @@ from settlement.verdicts import Verdict
 from storage.engine import Role
 from storage.errors import StorageError
 from storage.vehicle_state import DatabaseStates, Seen, VehicleState, VehicleStates, standing
-from storage.vehicle_state_redis import RedisStates
 
 __all__ = ["Keeper", "StateSettings", "VehicleState", "keeper", "plain", "vehicle_states"]
 
@@ -69,6 +68,9 @@ def vehicle_states(
     keep = timedelta(minutes=chosen.vehicle_state_minutes)
     if not chosen.redis_url:
         return DatabaseStates(dsn, keep=keep, reader=reader)
+    # The client takes a while to import, and most have none configured.
+    from storage.vehicle_state_redis import RedisStates  # noqa: PLC0415
+
     return RedisStates(
         chosen.redis_url,
         keep=keep,

@@ -24,8 +24,8 @@ from settlement.timeline import Window
 from settlement.units import MICROS_PER_UNIT
 from storage import books
 from storage.engine import Connection
-from storage.grid import load_windows
 from storage.registry import load_program_bodies
+from storage.windows import load_windows
 from tasks import computing
 from tasks.other_terms import (
     Change,

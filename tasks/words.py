@@ -2,13 +2,21 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from settlement import units
-from tasks.grid import GridSummary
-from tasks.post import PostSummary
-from tasks.quality import QualitySummary
-from tasks.settle import SettleSummary
-from tasks.true_up import CalendarRun, TrueUpSummary
+
+if TYPE_CHECKING:  # whoever tells of one step must not load all of them
+    from settlement.limits import Limits
+    from tasks.grid import FeedOutcome, GridSummary
+    from tasks.notices.deliver import DeliverySummary
+    from tasks.payouts import Payout
+    from tasks.posting.expiry import Watched
+    from tasks.posting.run import PostSummary
+    from tasks.quality import QualitySummary
+    from tasks.screening import ScreenSummary
+    from tasks.settle import SettleSummary
+    from tasks.true_up import CalendarRun, TrueUpSummary
 
 Table = list[dict[str, str]]
 """Rows of a table artifact. All cells are text: Prefect refuses decimals, and no float is money."""
@@ -41,7 +49,7 @@ def kwh(milliwh: int) -> str:
     return f"{Decimal(milliwh) / units.MILLIWH_PER_KWH:.3f} kWh"
 
 
-def settled(summary: SettleSummary) -> str:
+def settled(summary: "SettleSummary") -> str:
     """What one settling run came to."""
     amount = money(summary.amount_minor, summary.minor_units, summary.currency)
     booked = money(summary.booked_minor, summary.minor_units, summary.currency)
@@ -62,7 +70,7 @@ def settled(summary: SettleSummary) -> str:
     return f"{told}; {'held' if summary.state == 'held' else 'released'}: {summary.reason}"
 
 
-def second_opinion(summary: SettleSummary, *, before: str = "") -> str:
+def second_opinion(summary: "SettleSummary", *, before: str = "") -> str:
     """How much of a run the oracle has settled again, and what it found; empty where it was not asked."""
     said = summary.second_opinion
     if said is None:
@@ -76,11 +84,11 @@ def second_opinion(summary: SettleSummary, *, before: str = "") -> str:
     return f"{told}; {said.reason}" if said.reason not in ("", summary.reason) else told
 
 
-def _booked(summary: SettleSummary) -> str:
+def _booked(summary: "SettleSummary") -> str:
     return "would be booked" if summary.state == "dry_run" else "booked by this run"
 
 
-def calendar_run(run: CalendarRun) -> str:
+def calendar_run(run: "CalendarRun") -> str:
     """What one run of the calendar came to."""
     told = f"{run.program}, {run.day}, {run.name}: {run.state}"
     if run.summary is not None:
@@ -92,7 +100,7 @@ def calendar_run(run: CalendarRun) -> str:
     return f"{told}; {run.reason}" if run.reason else told
 
 
-def trued_up(summary: TrueUpSummary) -> str:
+def trued_up(summary: "TrueUpSummary") -> str:
     """What one call of the calendar came to."""
     told = f"{len(summary.runs)} runs of the calendar"
     if summary.held:
@@ -100,7 +108,7 @@ def trued_up(summary: TrueUpSummary) -> str:
     return f"{told}; {summary.left} more are due" if summary.left else told
 
 
-def changes(summary: TrueUpSummary) -> Table:
+def changes(summary: "TrueUpSummary") -> Table:
     """What the calendar's runs booked, or would, vehicle by vehicle."""
     return [
         {
@@ -118,7 +126,7 @@ def changes(summary: TrueUpSummary) -> Table:
     ]
 
 
-def totals(summary: SettleSummary) -> Table:
+def totals(summary: "SettleSummary") -> Table:
     """The totals of one settling run, what was not paid with its reasons, row by row."""
 
     def row(what: str, energy: str, amount: str, count: object) -> dict[str, str]:
@@ -156,7 +164,7 @@ def totals(summary: SettleSummary) -> Table:
     ]
 
 
-def checks(summary: QualitySummary) -> Table:
+def checks(summary: "QualitySummary") -> Table:
     """Every check of the quality gate, those that failed first."""
 
     def row(check: Mapping[str, object]) -> dict[str, str]:
@@ -166,21 +174,96 @@ def checks(summary: QualitySummary) -> Table:
     return [row(check) for check in sorted(summary.checks, key=lambda check: bool(check["passed"]))]
 
 
-def fetched(summary: GridSummary) -> str:
-    """What one fetch from the utility came to."""
+def synced(summary: "GridSummary") -> str:
+    """What one reading of the grid's feeds came to."""
+    if not summary.feeds:
+        waiting = f"{len(summary.not_due)} feeds want to be read later"
+        return waiting if summary.not_due else "no feeds: V2G_GRID_FILE names none (docs/grid.md)"
+    return "; ".join(fed(one) for one in summary.feeds)
+
+
+def fed(outcome: "FeedOutcome") -> str:
+    """What became of one feed."""
+    if outcome.error:
+        return f"{outcome.feed} failed: {outcome.error}"
     told = (
-        f"{summary.events} events, {summary.events_new} of them new or changed;"
-        f" {summary.prices} prices, {summary.prices_new} of them new or changed"
+        f"{outcome.feed}: {outcome.events} events, {outcome.events_new} of them new or changed,"
+        f" {outcome.prices} prices, {outcome.prices_new} of them new or changed"
     )
-    if not summary.refused_count:
-        return told
-    return f"{told}; {summary.refused_count} items refused, such as {summary.refused[0]}"
+    if outcome.posted or outcome.not_posted:
+        told += f", {outcome.posted} answers posted"
+        told += f", {outcome.not_posted} not taken" if outcome.not_posted else ""
+    if outcome.unknown:
+        told += f", not enrolled: {', '.join(outcome.unknown)}"
+    if not outcome.whole:
+        told += ", not all of which could be had"
+    if outcome.refused_count:
+        told += f", {outcome.refused_count} items refused, such as {outcome.refused[0]}"
+    return told
 
 
-def posted(summary: PostSummary) -> str:
+def posted(summary: "PostSummary") -> str:
     """What one posting run came to."""
     done = ", ".join(f"{count} {name}" for name, count in sorted(summary.done.outcomes.items()))
     told = (
         f"{summary.done.attempts} calls ({done or 'nothing was due'}); {summary.open} still queued"
     )
-    return f"{told}; {summary.parked} wait for a person" if summary.parked else told
+    if summary.parked:
+        told += f"; {summary.parked} wait for a person"
+    if summary.rest is not None:
+        told += f"; nobody sends until {summary.rest.until:%Y-%m-%d %H:%M:%S} UTC"
+        told += f" ({summary.rest.why}; {summary.rest.by})"
+    return told
+
+
+def watched(found: "list[Watched]") -> str:
+    """How long the keys of posting still count."""
+    if not found:
+        return "no settlement key and no key of the clearinghouse is configured"
+    return "; ".join(_watched(one) for one in found)
+
+
+def _watched(one: "Watched") -> str:
+    if one.problem:
+        return one.problem
+    if one.not_after is None:
+        return f"{one.what} {one.key_id}: no certificate says how long it counts"
+    return f"{one.what} {one.key_id}: {one.days_left} days left, until {one.not_after:%Y-%m-%d %H:%M} UTC"
+
+
+def notices(summary: "DeliverySummary") -> str:
+    """What one run of telling partners came to."""
+    if not summary.destination:
+        return f"nobody has said where notices go; {summary.pending} wait"
+    told = (
+        f"{summary.noted} noted, {summary.delivered} delivered, {summary.failed} failed;"
+        f" {summary.pending} still pending"
+    )
+    if summary.died:
+        told += f"; {summary.died} given up"
+    return f"{told}; {summary.destination} is left alone for now" if summary.rested else told
+
+
+def screened(summary: "ScreenSummary") -> str:
+    """What one run of screening came to."""
+    if not summary.screened:
+        return "nothing to screen"
+    told = [f"{summary.cleared} cleared"]
+    for count, what in (
+        (summary.waiting, "wait for approval"),
+        (summary.breached, "broke a limit"),
+        (summary.held, "parked as their account is held"),
+    ):
+        if count:
+            told.append(f"{count} {what}")
+    if summary.accounts:
+        told.append(f"accounts held: {', '.join(summary.accounts)} (v2g payouts list)")
+    return "; ".join(told)
+
+
+def payout(one: "Payout", limits: "Limits") -> str:
+    """The amount of a payout; in minor units where no limits say how many its currency has."""
+    known = limits.currencies.get(one.currency)
+    if known is None:
+        return f"{one.amount_minor} minor units of {one.currency}"
+    return money(one.amount_minor, known.minor_units, one.currency)

@@ -69,4 +69,10 @@ def empty(dsn: str) -> None:
     """Forget all postings: the administrator's right, past the triggers that keep them for ever."""
     with psycopg.connect(dsn, user=SUPERUSER) as conn:
         conn.execute("set session_replication_role = replica")
-        conn.execute("truncate posting, posting_state, receipt")
+        conn.execute("truncate posting, posting_state, receipt, partner_lane, lane_change")
+
+
+def clear(dsn: str) -> None:
+    """Let everything that is booked be sent, as if it had been screened: the administrator's word."""
+    with psycopg.connect(dsn, user=SUPERUSER) as conn:
+        conn.execute("update posting_state set screened_at = changed_at where screened_at is null")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.demo.statement import Told
+from cli.demo.troubles import KINDS, Trouble
 from simulators.evening import Evening
-from storage import reports
+from storage import reports, troubles
 from storage.engine import Connection
 from tasks import ledger
 from tasks.settle import SettleSummary
@@ -120,7 +121,7 @@ def check(conn: Connection, evening: Evening, paid: Paid) -> list[Check]:
             _difference(unpaid, truth.unpaid_by_reason)
             or f"{sum(unpaid.values())} mWh in {len(unpaid)} reasons",
         ),
-        _adjusted(evening, paid),
+        _adjusted(conn, evening, paid),
         Check(
             "every journal entry sums to zero",
             reports.ledger_imbalance(conn) == 0,
@@ -140,18 +141,37 @@ def check(conn: Connection, evening: Evening, paid: Paid) -> list[Check]:
     ]
 
 
-def _adjusted(evening: Evening, paid: Paid) -> Check:
+def _adjusted(conn: Connection, evening: Evening, paid: Paid) -> Check:
     """What came days later was booked on the period it belongs to, with postings of its own."""
-    first, last = evening.truth_in_time.paid, evening.truth.paid
-    events = {one.event_id: one for one in evening.events}
-    changed = {key for key in first.keys() | last.keys() if first.get(key) != last.get(key)}
-    meant = {(*key, events[key[1]].started_at, events[key[1]].ended_at) for key in changed}
-    late = sum(last.get(key, 0) - first.get(key, 0) for key in changed)
+    first, last = evening.truth_in_time.paid_cents, evening.truth.paid_cents
+    meant = {
+        key: last.get(key, 0) - first.get(key, 0)
+        for key in first.keys() | last.keys()
+        if last.get(key, 0) != first.get(key, 0)
+    }
+    periods = {one.event_id: (one.started_at, one.ended_at) for one in evening.events}
+    posted = {(vehicle, event): (start, end) for vehicle, event, start, end in paid.adjusted}
     return Check(
-        "what came days later was adjusted on its own period, and nothing else was",
-        set(paid.adjusted) == meant,
-        f"{late} mWh in {len(changed)} settlements,"
-        f" {paid.adjusted_minor} minor units in {len(paid.adjusted)} postings",
+        "what came days later was adjusted on its own period, to the cent, and nothing else was",
+        troubles.adjustments(conn) == meant
+        and posted == {key: periods[key[1]] for key in meant}
+        and paid.adjusted_minor == sum(meant.values()),
+        f"{sum(meant.values())} minor units in {len(meant)} settlements,"
+        f" {paid.adjusted_minor} in {len(paid.adjusted)} postings",
+    )
+
+
+def check_troubles(found: Sequence[Trouble]) -> Check:
+    """Whether each trouble cost what the simulators know it to have cost, and each kind occurred."""
+    wrong = [
+        f"{one.what}: {one.found} instead of {one.meant}" for one in found if one.found != one.meant
+    ]
+    return Check(
+        "each trouble cost what it must have, to the thousandth of a watt-hour and the cent",
+        not wrong
+        and {one.what for one in found} == KINDS
+        and all(one.found.energy_milliwh for one in found),
+        "; ".join(wrong) or f"{len(found)} troubles of {len(KINDS)} kinds",
     )
 
 

@@ -47,8 +47,9 @@ from storage import reports
 from storage.engine import Connection, Role, connect
 from tasks import words
 from tasks.judge import judge_packets
-from tasks.post import Clearinghouse, post_pending
+from tasks.posting.run import post_pending
 from tasks.quality import check_quality
+from tasks.screening import screen
 from tasks.settle import SettleSummary, settle_period
 from tasks.statement import collect
 
@@ -187,9 +188,10 @@ def _tell(street: Street, steps: Steps, chosen: argparse.Namespace) -> bool:
         summary = _settle(street, Period(began, over))
         step.outcome = summary.state
     with steps.step("post to the clearinghouse") as step:
+        screen(street.dsn, clock=_now)
         posted = post_pending(
             street.dsn,
-            Clearinghouse(street.clearinghouse_url, street.tokens.clearinghouse.read_text().strip()),
+            street.clearing.partner(street.dsn),
             clock=_now, random=SystemRandom(), until_empty=True,
         )  # fmt: skip
         step.outcome = f"{posted.open} open"

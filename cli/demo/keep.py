@@ -44,7 +44,7 @@ def write_packets_to_try(world: World, evening: Evening) -> None:
     (folder / "packet.jws").write_bytes(signer.sign(payload_of(first)))
     (folder / "contradiction.jws").write_bytes(signer.sign(payload_of(other)))
     (folder / "key.pem").write_bytes(_pem(signer.public_key))
-    token = world.tokens.intake.read_text().strip()
+    token = world.intake_token.read_text().strip()
     world.private("try/authorization", f"Authorization: Bearer {token}\n")
     settings = world.settings | {"V2G_INTAKE_URL": world.http_url}
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(settings.items())]
@@ -78,7 +78,9 @@ def keep_up(world: World, steps: Steps) -> None:
         "Prefect's UI": f"{world.prefect.ui_url}  (login in {name}/prefect-login)",
         "HTTP intake": f"{world.http_url}/v1/packets  (header in {name}/try/authorization)",
         "daemon's health": f"{world.http_url}/readyz",
-        "settings for v2g": f". {name}/env",
+        "utility": f"{world.utility.url}/dcap  (IEEE 2030.5; certificates in {name}/certificates)",
+        "settings for v2g": f". {name}/env; then: v2g grid events, v2g thermal status,"
+        " v2g reconcile differences, v2g keys show",
         "database": f"psql {shlex.quote(world.dsn + ' user=v2g_read')}",
         "logs": f"{name}/logs",
     }

@@ -1,23 +1,19 @@
 """One charger's world: what runs beside it, and what an operator enrols for it."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import yaml
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from cli.demo import charger
 from cli.demo.enrol import PROGRAMS
 from cli.demo.world import World
 from embedded.processes import Supervised
-from settlement.signatures import DeviceKey
-from simulators.keys import public_der, thumbprint
+from grid.records import EventSaid, PriceSaid
 from storage.engine import Role, connect
-from storage.grid import EventRow, PriceRow, put_events, put_prices
-from storage.keys import enrol_keys
+from storage.grid import put_events, put_prices
 from storage.registry import Contract, put_contracts, put_program
 
 EVSE: Final = "DE*FRM*E00001*1"
@@ -27,7 +23,7 @@ PROGRAM: Final = "example-energy"
 EVENT: Final = "evening-peak"
 PRICE_MICROS: Final = 2_000_000
 RATE_PPM: Final = 850_000
-INTERVAL_S: Final = 5
+NAME: Final = "charger"
 METER_AT_WH: Final = 3_400
 
 KEYGEN_DEADLINE_S: Final = 30.0
@@ -44,48 +40,18 @@ class Street(World):
 
     def _start_simulators(self) -> None:
         with self._steps.step("start the clearinghouse"):
-            self.clearinghouse_url = self._serve("clearinghouse", self.tokens.clearinghouse, ())
+            self._start_clearinghouse()
 
 
 def socket_of(street: Street) -> Path:
-    return street.folder / "agent.socket"
+    return charger.socket_of(street, NAME)
 
 
 def enrol_charger(street: Street, now: datetime) -> tuple[Path, str]:
     """The agent's configuration, and the id of its key, enrolled."""
-    key = street.folder / "charger.key"
-    user, password = street.broker.credentials("fleet")
-    config = street.private(
-        "charger.json",
-        json.dumps(
-            {
-                "BidirectionalEnabled": True,
-                "SettlementInterval": INTERVAL_S,
-                "EvseId": EVSE,
-                "KeyFile": str(key),
-                "Broker": {
-                    "Host": street.broker.host,
-                    "Port": street.broker.port,
-                    "Username": user,
-                    "PasswordFile": str(street.private("charger.password", password)),
-                },
-                "ReceiptTimeout": 10,
-                "StoreFile": str(street.folder / "charger.store"),
-                "SocketFile": str(socket_of(street)),
-                # One machine, one clock: charger and settlement cannot differ.
-                "ClockSource": "stated",
-                "ClockOffset": "0",
-            },
-            indent=2,
-        ),
-    )
+    config = charger.configure(street, EVSE, name=NAME)
     _done(street.child("keygen", ("-m", "evse_agent", "keygen", "--config", str(config))))
-    private = load_pem_private_key(key.read_bytes(), None)
-    assert isinstance(private, EllipticCurvePrivateKey)
-    valid_from = now - timedelta(minutes=1)
-    record = DeviceKey(thumbprint(private), EVSE, public_der(private), valid_from)
-    with connect(street.dsn, Role.REGISTRY) as conn:
-        enrol_keys(conn, [record], now=_now(), by="v2g demo")
+    key_id = charger.enrol_key(street, EVSE, name=NAME, now=now)
     since = now - timedelta(days=1)
     file = PROGRAMS / f"{PROGRAM}.yaml"
     with connect(street.dsn, Role.SETTLE) as conn:
@@ -93,7 +59,7 @@ def enrol_charger(street: Street, now: datetime) -> tuple[Path, str]:
         put_program(conn, body, valid_from=since, source=file.name, now=_now())
         terms = Contract("contract-1", VEHICLE, PROGRAM, RATE_PPM, "owner-1", since, evse_id=EVSE)
         put_contracts(conn, [terms], now=_now())
-    return config, record.key_id
+    return config, key_id
 
 
 def announce(street: Street, start: datetime, end: datetime, *, created_at: datetime) -> None:
@@ -101,8 +67,10 @@ def announce(street: Street, start: datetime, end: datetime, *, created_at: date
     said = f"{EVENT} {start.isoformat()} {end.isoformat()}".encode()
     day = timedelta(days=1)
     with connect(street.dsn, Role.SETTLE) as conn:
-        put_events(conn, [EventRow(EVENT, PROGRAM, start, end, created_at, "active", said, _now())])
-        price = PriceRow(
+        put_events(
+            conn, [EventSaid(EVENT, PROGRAM, start, end, created_at, "active", said, _now())]
+        )
+        price = PriceSaid(
             PROGRAM,
             start - day,
             start + day,

@@ -1,15 +1,13 @@
 """The story of the demonstration, step by step, and the exit status that tells the truth."""
 
-import json
 import signal
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-import httpx
-
+from cli.demo import payout
 from cli.demo.checks import (
     Check,
     Paid,
@@ -18,14 +16,29 @@ from cli.demo.checks import (
     check_opinion,
     check_replay,
     check_statement,
+    check_troubles,
 )
 from cli.demo.enrol import enrol, measure
-from cli.demo.flow_names import GO_ON, POST, POST_AGAIN, SETTLE, SYNC, TRUE_UP
+from cli.demo.flow_names import (
+    APPROVED,
+    GO_ON,
+    LIMIT,
+    POST,
+    POST_AGAIN,
+    POST_APPROVED,
+    READY,
+    SETTLE,
+    SYNC,
+    SYNC_AGAIN,
+    TRUE_UP,
+)
 from cli.demo.folder import DemoFolderError
 from cli.demo.keep import keep_up, write_packets_to_try
 from cli.demo.statement import tell
 from cli.demo.steps import Steps
 from cli.demo.tables import show_checks
+from cli.demo.throttle import begin, check_throttled, guard, throttled
+from cli.demo.troubles import reckon, show_troubles
 from cli.demo.world import World
 from cli.output import console, errors
 from cli.summaries import show_settled
@@ -71,7 +84,8 @@ def run(*, keep: bool, evses: int, seed: int) -> int:
     evening = Evening(seed=seed, day=(now - AGO).date(), received_by=now, evses=evses)
     steps = Steps(console)
     console.print(
-        f"An evening of {evses} chargers, {evening.day}, two grid stress events, settled for real.\n"
+        f"An evening of {evses} chargers, {evening.day}: grid stress events, of which one is called off"
+        " and one superseded, and a price that is revised; settled for real.\n"
         f"Everything runs on this machine, on loopback; data is under {FOLDER}/.\n"
     )
     try:
@@ -118,34 +132,28 @@ def _tell(world: World, steps: Steps, evening: Evening) -> list[Check]:
         step.outcome = enrol(world.dsn, evening)
     with steps.step("read the batteries' temperatures") as step:
         step.outcome = measure(world.dsn, evening)
-    with steps.step("publish over MQTT, land in the database") as step:
-        _publish(world, evening.in_time, evening.truth_in_time, step.update)
-        step.outcome = f"{len(evening.in_time)} packets sent and acknowledged, and landed"
-    with steps.step("wait for Prefect") as step:
-        world.prefect.wait_ready()
-        step.outcome = f"UI at {world.prefect.ui_url}"
-    with _flows(world, period) as flows:
-        with steps.step(f"fetch events and prices (flow {SYNC})") as step:
-            step.outcome = _wait_for(world, flows, SYNC)
-        with steps.step(f"judge, check quality, settle (flow {SETTLE})") as step:
-            step.outcome = _wait_for(world, flows, SETTLE)
-        with steps.step(f"post to the clearinghouse (flow {POST})") as step:
-            step.outcome = _wait_for(world, flows, POST)
-        with steps.step("land what a charger had kept back for days") as step:
-            _publish(world, evening.stragglers, evening.truth, step.update)
-            step.outcome = f"{len(evening.stragglers)} packets"
-        (world.folder / FLOW_MARKS / GO_ON).touch()
-        with steps.step(f"settle again what the calendars have due (flow {TRUE_UP})") as step:
-            step.outcome = _wait_for(world, flows, TRUE_UP)
-        with steps.step(f"post the adjustment (flow {POST})") as step:
-            step.outcome = _wait_for(world, flows, POST_AGAIN)
+    began = datetime.now(UTC)
+    checks, approved = _conduct(world, steps, evening, period)
     write_packets_to_try(world, evening)
     with steps.step("seal the ledger, and verify it") as step:
         sealed = check_ledger(world.dsn, world.folder / SEALS)
         step.outcome = f"seals kept in {FOLDER / SEALS}"
+    with steps.step("compare with what the clearinghouse says it paid") as step:
+        paid = Paid.of(world.clearing.ledger())
+        reconciled = payout.reconcile(world.dsn, world.clearing.statement(), since=began)
+        step.outcome = f"{reconciled.matched} postings match its statement"
     with connect(world.dsn, Role.READ) as conn:
         summary = summary_of(reports.last_run(conn))
-        checks = [*check(conn, evening, Paid.of(_ledger(world))), *sealed, check_opinion(summary)]
+        checks = [
+            *check(conn, evening, paid),
+            *sealed,
+            *checks,
+            *payout.check(approved, reconciled, paid.amounts),
+            check_opinion(summary),
+        ]
+    with steps.step("reckon what each trouble cost"):
+        troubles = reckon(world.dsn, evening, period, datetime.now(UTC))
+        checks.append(check_troubles(troubles))
     with steps.step("tell the first run again, as it was known then"):
         checks.append(check_replay(world.dsn, summary.run_id))
     with steps.step("state to an owner what was settled, with the evidence") as step:
@@ -160,8 +168,63 @@ def _tell(world: World, steps: Steps, evening: Evening) -> list[Check]:
         step.outcome = vehicle
         checks.append(check_statement(told))
     show_settled(summary)
+    show_troubles(troubles)
+    payout.show(reconciled)
     show_checks(checks)
     return checks
+
+
+def _conduct(
+    world: World, steps: Steps, evening: Evening, period: Period
+) -> tuple[list[Check], payout.Approved]:
+    """Land the evening, and run the flows over it; meanwhile a battery is too hot; then the flows again
+    for what comes days later.
+    """
+    checks = []
+    with _flows(world, period) as flows:
+        with steps.step("publish over MQTT, land in the database") as step:
+            _publish(world, evening.in_time, evening.truth_in_time, step.update)
+            step.outcome = f"{len(evening.in_time)} packets sent and acknowledged, and landed"
+        with steps.step("wait for Prefect") as step:
+            world.prefect.wait_ready()
+            step.outcome = f"UI at {world.prefect.ui_url}"
+        (world.folder / FLOW_MARKS / READY).touch()
+        with steps.step(f"fetch events and prices (flow {SYNC})") as step:
+            hot = begin(world)
+            step.outcome = _wait_for(world, flows, SYNC)
+        with steps.step(f"judge, check quality, settle (flow {SETTLE})") as step:
+            step.outcome = _wait_for(world, flows, SETTLE)
+        if hot:
+            guard(world)
+        with steps.step("set limits: what is large waits for a second person") as step:
+            step.outcome = _wait_for(world, flows, LIMIT)
+        with steps.step(f"post to the clearinghouse (flow {POST})") as step:
+            step.outcome = _wait_for(world, flows, POST)
+        with steps.step("hold back a charger whose battery is too hot, now") as step:
+            step.outcome = "left out: the broker of this machine does not speak MQTT 5"
+            if hot:
+                held = throttled(world)
+                step.outcome = str(held)
+                checks.append(check_throttled(held))
+        with steps.step("land what a charger had kept back for days") as step:
+            _publish(world, evening.stragglers, evening.truth, step.update)
+            step.outcome = f"{len(evening.stragglers)} packets"
+        with steps.step("let the utility revise a price") as step:
+            step.outcome = world.utility.revise_price()
+        (world.folder / FLOW_MARKS / GO_ON).touch()
+        with steps.step(f"fetch what the utility has changed (flow {SYNC})") as step:
+            step.outcome = _wait_for(world, flows, SYNC_AGAIN)
+        with steps.step(f"settle again what the calendars have due (flow {TRUE_UP})") as step:
+            step.outcome = _wait_for(world, flows, TRUE_UP)
+        with steps.step(f"post the adjustments (flow {POST})") as step:
+            step.outcome = _wait_for(world, flows, POST_AGAIN)
+        with steps.step("approve the large payouts") as step:
+            approved = payout.approve(world.dsn)
+            step.outcome = str(approved)
+        (world.folder / FLOW_MARKS / APPROVED).touch()
+        with steps.step(f"post what was approved (flow {POST})") as step:
+            step.outcome = _wait_for(world, flows, POST_APPROVED)
+    return checks, approved
 
 
 def _warmest(evening: Evening) -> str:
@@ -216,16 +279,3 @@ def _wait_for(world: World, flows: Supervised, name: str) -> str:
     if not mark.exists() or said.startswith("failed"):
         raise FlowFailedError(f"flow {name} {said}\n{flows.log_tail()}")
     return said
-
-
-def _ledger(world: World) -> dict[str, Any]:
-    token = world.tokens.clearinghouse.read_text().strip()
-    answer = httpx.get(
-        f"{world.clearinghouse_url}/v1/ledger",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=10.0,
-        trust_env=False,
-    )
-    answer.raise_for_status()
-    found: dict[str, Any] = json.loads(answer.content)
-    return found

@@ -3,16 +3,18 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import httpx
 
+from cli.demo import clearing, fetch, utility
+from cli.demo.clearing import Clearing
 from cli.demo.folder import DemoFolder
 from cli.demo.steps import Steps
+from cli.demo.utility import Utility
 from embedded import timescale
 from embedded.broker import Broker
 from embedded.errors import TimescaleUnavailableError
@@ -23,29 +25,10 @@ from simulators.evening import Evening, write
 from storage.engine import Role, connect, describe
 from storage.migrate import migrate
 
-TIMESCALE_DEADLINE_S: Final = 90.0
+T = TypeVar("T")
+
+FETCH_DEADLINE_S: Final = 240.0
 READY_DEADLINE_S: Final = 60.0
-
-CLEARINGHOUSE_FAULTS: Final = (
-    "--slow",
-    "0.05",
-    "--error",
-    "0.10",
-    "--lost-ack",
-    "0.08",
-    "--too-many",
-    "0.02",
-)
-"""Shares of calls that are slow beyond the deadline, answer 500, lose the acknowledgement, or 429."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Files with secrets, mode 0600, made anew for each demonstration."""
-
-    utility: Path
-    clearinghouse: Path
-    intake: Path
 
 
 class World:
@@ -66,17 +49,16 @@ class World:
         self.dsn = ""
         self.engine = ""
         self.http_url = ""
-        self.clearinghouse_url = ""
-        self.utility_url = ""
         self._parts: list[Supervised] = []
+        self._fetching: dict[str, Supervised] = {}
 
     def __enter__(self) -> Self:
         try:
             self._stack.enter_context(self._own)
             self.cache.mkdir(exist_ok=True)
-            self.tokens = Tokens(
-                *(self._own.secret(name) for name in ("utility", "clearinghouse", "intake"))
-            )
+            self.intake_token = self._own.secret("intake")
+            self.clearing = Clearing(self._own, seed=self._evening.seed)
+            self._fetch()
             self._start_prefect()
             self._drive()
             self._start_database()
@@ -97,9 +79,19 @@ class World:
         with self._steps.step("stop everything that was started"):
             self._stack.close()
 
+    def _fetch(self) -> None:
+        """What this machine lacks comes over the network while the fleet drives."""
+        for part in fetch.PARTS:
+            process = self.child(f"fetch-{part}", ("-m", "cli.demo.fetch", part, str(self.cache)))
+            self._stack.enter_context(process)
+            self._fetching[part] = process
+
+    def _fetched(self, part: str) -> None:
+        self._fetching[part].wait(deadline_s=FETCH_DEADLINE_S)
+
     def _start_prefect(self) -> None:
         """Start it first and wait for it last: it takes longest to come up."""
-        self.prefect = PrefectServer(self.folder / "prefect")
+        self.prefect = PrefectServer(self.folder / "prefect", spare=self.cache)
         self.prefect.start()
         self._stack.callback(self.prefect.stop)
 
@@ -116,13 +108,13 @@ class World:
             with self._steps.step(
                 "fetch TimescaleDB from the machine's own package source"
             ) as step:
-                try:
-                    files = timescale.fetch(
-                        self.cache, deadline_s=TIMESCALE_DEADLINE_S, report=lambda _: None
+                self._fetched(fetch.TIMESCALE)
+                files = timescale.find(self.cache)
+                step.outcome = "kept for the next time"
+                if files is None:
+                    step.outcome = (
+                        f"not to be had here, plain PostgreSQL will do: {self._why_not()}"
                     )
-                    step.outcome = "kept for the next time"
-                except TimescaleUnavailableError as error:
-                    step.outcome = f"not to be had here, plain PostgreSQL will do: {error}"
         with self._steps.step("start PostgreSQL") as step:
             server = self._stack.enter_context(
                 PostgresServer(self.folder / "postgres", timescale=files)
@@ -138,8 +130,19 @@ class World:
             )
             self.engine = step.outcome = f"PostgreSQL {found.postgres}{extension}"
 
+    def _why_not(self) -> str:
+        """Why there is no TimescaleDB; a failed fetch is remembered, and not tried again at once."""
+        try:
+            timescale.fetch(
+                self.cache, deadline_s=fetch.TIMESCALE_DEADLINE_S, report=lambda _: None
+            )
+        except TimescaleUnavailableError as error:
+            return str(error)
+        return "it has come too late"
+
     def _start_broker(self) -> None:
         with self._steps.step("start the MQTT broker") as step:
+            self._fetched(fetch.BROKER)
             self.broker = self._stack.enter_context(
                 Broker(self.folder / "broker", cache=self.cache)
             )
@@ -148,31 +151,16 @@ class World:
     def _start_simulators(self) -> None:
         with self._steps.step("start the utility and the clearinghouse") as step:
             write(self._evening, self.folder)
-            feed = ("--feed", str(self.folder / "feed.json"))
-            self.utility_url = self._serve("utility", self.tokens.utility, feed)
-            seed = ("--seed", str(self._evening.seed))
-            self.clearinghouse_url = self._serve(
-                "clearinghouse", self.tokens.clearinghouse, (*seed, *CLEARINGHOUSE_FAULTS)
+            self.utility = self._stack.enter_context(Utility(self._own, self._evening))
+            self._start_clearinghouse()
+            step.outcome = (
+                "the one speaks IEEE 2030.5 over mutual TLS; the other takes only what our key has"
+                " signed, is slow, fails and loses acknowledgements at times"
             )
-            step.outcome = "the clearinghouse is slow, fails and loses acknowledgements at times"
 
-    def _serve(self, name: str, token: Path, arguments: Sequence[str]) -> str:
-        port = free_port()
-        process = self.start(
-            name,
-            (
-                "-m",
-                f"simulators.{name}",
-                "--token-file",
-                str(token),
-                "--port",
-                str(port),
-                *arguments,
-            ),
-        )
-        url = f"http://127.0.0.1:{port}"
-        process.wait_ready(lambda: _answers(url), deadline_s=READY_DEADLINE_S)
-        return url
+    def _start_clearinghouse(self) -> None:
+        house = self.start(clearing.NAME, self.clearing.arguments)
+        house.wait_ready(self.clearing.answers, deadline_s=READY_DEADLINE_S)
 
     def _start_daemon(self) -> None:
         with self._steps.step("start the ingest daemon") as step:
@@ -189,7 +177,7 @@ class World:
                     "V2G_MQTT_USERNAME": user,
                     "V2G_MQTT_PASSWORD_FILE": str(self._own.secret("mqtt", password)),
                     "V2G_HTTP_PORT": str(port),
-                    "V2G_INTAKE_TOKEN_FILE": str(self.tokens.intake),
+                    "V2G_INTAKE_TOKEN_FILE": str(self.intake_token),
                 },
             )
             daemon.wait_ready(
@@ -205,10 +193,8 @@ class World:
             "V2G_DATABASE_URL": self.dsn,
             # So small a fleet can afford a second opinion on every vehicle.
             "V2G_ORACLE_SHARE_PPM": "1000000",
-            "V2G_UTILITY_URL": self.utility_url,
-            "V2G_UTILITY_TOKEN_FILE": str(self.tokens.utility),
-            "V2G_CLEARINGHOUSE_URL": self.clearinghouse_url,
-            "V2G_CLEARINGHOUSE_TOKEN_FILE": str(self.tokens.clearinghouse),
+            "V2G_GRID_FILE": str(self.folder / utility.FILE),
+            **self.clearing.settings,
         }
 
     def start(
@@ -219,6 +205,10 @@ class World:
         self._stack.enter_context(process)
         self._parts.append(process)
         return process
+
+    def beside(self, part: AbstractContextManager[T]) -> T:
+        """Enter a part that runs in this process, and leave it with the world."""
+        return self._stack.enter_context(part)
 
     def private(self, name: str, text: str) -> Path:
         """A file in the data folder that only its owner reads."""

@@ -5,9 +5,9 @@ once it knows of the event has the baseline that it had before. (Inflating a bas
 is the best-known way of being paid for nothing.)
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from itertools import pairwise
 from typing import Final
 
 import polars as pl
@@ -19,7 +19,7 @@ from settlement.periods import Period
 from settlement.programs import Absent, BaselineMethod, Program
 from settlement.rounding import RoundingMode, divide
 from settlement.schemas import BASELINE
-from settlement.timeline import Window
+from settlement.windows import Window, effective, rank
 
 _US: Final = timedelta(microseconds=1)
 
@@ -57,6 +57,8 @@ def compute(
     all_windows: Sequence[Window],
     program: Program,
     vehicles: Sequence[str],
+    *,
+    competing: Sequence[Window] | None = None,
 ) -> pl.DataFrame:
     """The baselines of vehicles for events of a program, by its method.
 
@@ -71,7 +73,7 @@ def compute(
     notice was given where that was earlier, over the time in it that readings cover.
 
     Net import is import minus export by the registers; of a reading that straddles an edge the part
-    in proportion to time, rounded to mWh. Only readings received by the window's ``created_at``
+    in proportion to time, rounded to mWh. Only readings received by the window's ``told_at``
     count, and of those none that cannot stand by itself: registers that run backwards or jump, time
     that two readings of the charger or of the vehicle claim, an identity with two contents. (The
     last, ``conflicted``, is the one thing that is looked at as it is known now.) The average is
@@ -85,16 +87,15 @@ def compute(
         all_windows: every event of the program that touches the last ``search_days``.
         program: its ``baseline`` says how.
         vehicles: whose baselines are wanted.
+        competing: all that the vehicles are addressed by, whatever settles it; None: ``windows``.
 
     Returns:
-        ``schemas.BASELINE``, by vehicle and time: a row per vehicle and window, from the window's
-        start to where it is out of force. Where windows overlap, the row of the one in force speaks
-        (lowest primacy, then created last, then the highest event_id).
+        ``schemas.BASELINE``, by vehicle and time: a row per vehicle and effective window.
     """
     events = event_days(all_windows, program)
     own = _own(windows, program)
     frames = [BASELINE.empty()]
-    for window, pieces in _in_force(own):
+    for window, pieces in _in_force(own, own if competing is None else competing):
         frozen = _frozen(history, window, vehicles)
         if program.baseline.method is BaselineMethod.BEFORE_EVENT:
             averages = _before(frozen, _periods(window, program))
@@ -124,30 +125,26 @@ def _own(windows: Iterable[Window], program: Program) -> list[Window]:
 def _periods(window: Window, program: Program) -> list[Period]:
     """The periods that may be averaged for a window."""
     if program.baseline.method is BaselineMethod.BEFORE_EVENT:
-        told = min(window.created_at, window.started_at)
+        told = min(window.told_at, window.started_at)
         return [Period(told - program.baseline.before_us * _US, told)]
     return [day.period for day in compared(window, program, {})]
 
 
-def _in_force(windows: Sequence[Window]) -> list[tuple[Window, list[Period]]]:
-    """Each window with the pieces of time in which no other of them is in force instead."""
-    ascending = sorted(windows, key=lambda w: (-w.primacy, w.created_at, w.event_id))
-    cuts = sorted({edge for w in windows for edge in (w.started_at, w.until)})
-    pieces: list[list[Period]] = [[] for _ in ascending]
-    for start, end in pairwise(cuts):
-        covering = [n for n, w in enumerate(ascending) if w.started_at <= start < w.until]
-        if covering:
-            mine = pieces[covering[-1]]
-            begun = mine.pop().started_at if mine and mine[-1].ended_at == start else start
-            mine.append(Period(begun, end))
-    return [(w, mine) for w, mine in zip(ascending, pieces, strict=True) if mine]
+def _in_force(
+    windows: Sequence[Window], competing: Sequence[Window]
+) -> list[tuple[Window, list[Period]]]:
+    """Each window with the time in which it is in force, if there is any."""
+    pieces: dict[str, list[Period]] = defaultdict(list)
+    for one in effective(competing):
+        pieces[one.event_id].append(Period(one.started_at, one.ended_at))
+    return [(w, pieces[w.event_id]) for w in sorted(windows, key=rank) if w.event_id in pieces]
 
 
 def _frozen(history: pl.DataFrame, window: Window, vehicles: Sequence[str]) -> pl.DataFrame:
     """The readings that count for a window, with what they drew, by start."""
     drawn = pl.col("import_end_milliwh") - pl.col("import_start_milliwh")
     given = pl.col("export_end_milliwh") - pl.col("export_start_milliwh")
-    known = history.lazy().filter(pl.col("received_at") <= window.created_at)
+    known = history.lazy().filter(pl.col("received_at") <= window.told_at)
     for key in ("evse_id", "vehicle_id"):
         known = known.sort(key, "started_at", "ended_at").with_columns(
             (

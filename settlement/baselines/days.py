@@ -53,7 +53,7 @@ def compared(window: Window, program: Program, events: EventDays) -> list[Day]:
     and, where the program says so, days whose hours touch a date of another event.
     """
     terms, zone = program.baseline, program.timezone
-    told = min(window.created_at, window.started_at)
+    told = min(window.told_at, window.started_at)
     days = []
     for back in range(1, terms.search_days + 1):
         day = _earlier(window, back, zone)

@@ -69,7 +69,8 @@ def drawn(decided: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("reason").is_null() | pl.col("reason").is_in(PHYSICAL))
     )
     keys = [*INTERVAL, "ended_at", "event_started_at"]
-    same = ["contract_id", "price_micros_per_kwh", "incentive_rate_ppm", "ordered_w", "reason"]
+    same = ["contract_id", "price_micros_per_kwh", "incentive_rate_ppm", "reason"]
+    same += ["ordered_w", "ordered_us"]
     sums = ["exported_milliwh", "imported_milliwh", "covered_us", "discharged_us", "readings"]
     return (
         in_event.group_by(keys)

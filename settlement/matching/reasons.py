@@ -28,6 +28,7 @@ DECIDED = pl.Schema(
         "price_micros_per_kwh": pl.Int64(),
         "incentive_rate_ppm": pl.Int64(),
         "ordered_w": pl.Int64(),
+        "ordered_us": pl.Int64(),
         "reason": pl.String(),
     }
 )
@@ -72,7 +73,8 @@ def decide(
     if program.product is Product.ORDER:
         judged = with_orders(judged, orders)
     else:
-        judged = judged.with_columns(ordered_w=pl.lit(None, dtype=pl.Int64))
+        nothing = pl.lit(None, dtype=pl.Int64)
+        judged = judged.with_columns(ordered_w=nothing, ordered_us=nothing)
     return judged.with_columns(reason=_reason(bucket)).select(DECIDED.names()).cast(DECIDED)
 
 
@@ -142,7 +144,9 @@ def contracts_in_force(moments: pl.DataFrame, contracts: pl.DataFrame) -> pl.Dat
 
 
 def with_orders(intervals: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
-    """Intervals with the order that holds each, the highest where orders contradict each other."""
+    """Intervals with the order that holds each, and its length: the highest where orders contradict
+    each other.
+    """
     rows = intervals.with_row_index("row")
     ordered = (
         rows.select("row", "vehicle_id", "event_id", "started_at", "ended_at")
@@ -153,7 +157,9 @@ def with_orders(intervals: pl.DataFrame, orders: pl.DataFrame) -> pl.DataFrame:
             on=["vehicle_id", "event_id"],
         )
         .filter((pl.col("start") <= pl.col("started_at")) & (pl.col("ended_at") <= pl.col("end")))
+        .with_columns(ordered_us=(pl.col("end") - pl.col("start")).dt.total_microseconds())
+        .sort("ordered_w", "ordered_us")
         .group_by("row")
-        .agg(pl.col("ordered_w").max())
+        .agg(pl.col("ordered_w", "ordered_us").last())
     )
     return rows.join(ordered, on="row", how="left", maintain_order="left").drop("row")

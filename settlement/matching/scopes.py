@@ -28,12 +28,14 @@ class Bucket:
         vehicles: None for those without any contract.
         cells: ``timeline.SCHEMA``.
         windows: events that the run settles under this version and that address these vehicles.
+        competing: all events of the program that address them.
     """
 
     program: Program
     vehicles: frozenset[str] | None
     cells: pl.DataFrame
     windows: tuple[Window, ...]
+    competing: tuple[Window, ...]
 
     @property
     def paid(self) -> pl.DataFrame:
@@ -131,14 +133,15 @@ def _bucket(
         signature.enrolled,
         signature.first,
     )
+    competing = tuple(w for w in windows if w.event_id not in signature.not_addressed)
     settled = tuple(
         w
-        for w in windows
-        if w.event_id not in signature.not_addressed
-        and seasons.governing(scope.versions, w.started_at) is scope.program
+        for w in competing
+        if seasons.governing(scope.versions, w.started_at) is scope.program
         and timeline.settles(scope.program, w, scope.period)
     )
-    return Bucket(scope.program, vehicles, timeline.build(windows, prices, mine), settled)
+    cells = timeline.build(windows, prices, mine)
+    return Bucket(scope.program, vehicles, cells, settled, competing)
 
 
 def _order_edges(orders: pl.DataFrame) -> Mapping[str, frozenset[tuple[str, datetime]]]:

@@ -59,6 +59,7 @@ def per_event(
             price_micros_per_kwh=pl.lit(None, dtype=pl.Int64),
             thermal_factor_ppm=pl.lit(1_000_000, dtype=pl.Int64),
             ordered_w=pl.lit(None, dtype=pl.Int64),
+            ordered_us=pl.lit(None, dtype=pl.Int64),
             program_version=pl.lit(bucket.program.version, dtype=pl.Int64),
         )
     )

@@ -7,7 +7,7 @@ missing or of the wrong kind, the error names it, what was found and what was ex
 import json
 import reprlib
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, NoReturn
@@ -34,12 +34,18 @@ class Digits(str):
 
 def base64url(where: str, part: bytes) -> bytes:
     """Bytes from base64url without padding (RFC 7515 §2). Raises UnreadablePacketError."""
+    expected = "base64url without padding (RFC 7515 §2)"
     try:
         standard = part.translate(_TO_STANDARD_ALPHABET) + _PADDING[len(part) % 4]
-        return a2b_base64(standard, strict_mode=True)
+        decoded = a2b_base64(standard, strict_mode=True)
     except Base64Error as error:
-        expected = "base64url without padding (RFC 7515 §2)"
         raise UnreadablePacketError(where, f"not base64url ({error})", expected) from error
+    # Of the last letter some bits may stand for nothing. Set, they would be bytes that no signature and
+    # no digest covers (RFC 4648 §3.5).
+    unpaired = len(decoded) % 3
+    if unpaired and b2a_base64(decoded[-unpaired:], newline=False) != standard[-4:]:
+        raise UnreadablePacketError(where, "bits beyond the last byte", expected)
+    return decoded
 
 
 def _refuse_constant(name: str) -> NoReturn:

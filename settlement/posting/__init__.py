@@ -7,6 +7,7 @@ echo of our id, amount, currency and digest proves that the clearinghouse holds 
     body     compose a posting: the bytes, their digest, the id
     answers  judge an answer; read Retry-After
     states   the closed set of states, which may follow which, when to send again
+    budget   how many retries may go out while first attempts wait
 """
 
 from settlement.posting.answers import (
@@ -16,6 +17,7 @@ from settlement.posting.answers import (
     Outcome,
     excerpt,
     judge_answer,
+    judge_unsigned,
     retry_after,
 )
 from settlement.posting.body import (
@@ -27,10 +29,12 @@ from settlement.posting.body import (
     compose,
     posting_id,
 )
+from settlement.posting.budget import RetryBudget
 from settlement.posting.states import (
     ALLOWED,
     BACKOFF,
     DISPUTES_MAX,
+    DISPUTING,
     DOUBTFUL,
     OPEN,
     Backoff,
@@ -47,6 +51,7 @@ __all__ = [
     "BACKOFF",
     "DETAIL_MAX_CHARS",
     "DISPUTES_MAX",
+    "DISPUTING",
     "DOUBTFUL",
     "NAMESPACE",
     "OPEN",
@@ -59,11 +64,13 @@ __all__ = [
     "Posting",
     "PostingError",
     "Random",
+    "RetryBudget",
     "State",
     "UncomposableError",
     "compose",
     "excerpt",
     "judge_answer",
+    "judge_unsigned",
     "next_attempt_at",
     "posting_id",
     "require_move",

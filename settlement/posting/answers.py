@@ -27,10 +27,14 @@ class Outcome(StrEnum):
     """Sent, and no whole answer before the deadline."""
     CONNECTION_FAILED = "connection_failed"
     """No connection: nothing was sent."""
+    NOT_SENT = "not_sent"
+    """We could not sign it: nothing was sent, and the partner has no part in that."""
     LOST = "lost"
     """The connection broke after sending began: the effect is unknown."""
     ECHO_DIFFERS = "echo_differs"
     """It says yes, but not to what we sent, or not legibly."""
+    SIGNATURE_WRONG = "signature_wrong"
+    """It decides, but its signature is missing or wrong, though the partner signs."""
     NOT_SERVED = "not_served"
     """A redirect, or our address or credentials are wrong; that says nothing about the posting."""
     CONFLICT = "conflict"
@@ -50,6 +54,11 @@ ACCEPTING: Final = frozenset({200, 201, 208})
 REFUSING: Final = frozenset({408, 425, 429, 503})
 NOT_SERVING: Final = frozenset({401, 403, 404, 405, 407, 421})
 CONFLICTING: Final = 409
+
+DECIDING: Final = frozenset(
+    {Outcome.ACKNOWLEDGED, Outcome.ECHO_DIFFERS, Outcome.CONFLICT, Outcome.REJECTED}
+)
+"""Outcomes by which a posting could end, or wait for a person: of a partner that signs, only signed."""
 
 _OUTCOME_OF_CLASS: Final = {
     2: Outcome.ECHO_DIFFERS,  # 202, 204 and the like promise an echo at most, and show none
@@ -79,6 +88,17 @@ def judge_answer(
     said = f"{status}, to {headers['location']}" if "location" in headers else str(status)
     detail = excerpt(f"{said}: {(body or b'').decode('utf-8', 'replace') or 'no body was read'}")
     return Judgement(_outcome_of_status(status), detail)
+
+
+def judge_unsigned(judged: Judgement, wrong: str) -> Judgement:
+    """What an answer means whose signature is ``wrong``, though the partner signs.
+
+    It decides nothing. A plea to come again, or an address that does not serve us, may be a gateway's
+    that has no key: it stays what it is, and whoever records it must count it as doubtful.
+    """
+    if judged.outcome not in DECIDING:
+        return judged
+    return Judgement(Outcome.SIGNATURE_WRONG, excerpt(f"signature: {wrong}; {judged.detail}"))
 
 
 def _outcome_of_status(status: int) -> Outcome:

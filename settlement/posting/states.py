@@ -14,7 +14,7 @@ from settlement.posting.answers import RETRY_AFTER_MAX, Outcome
 from settlement.posting.body import PostingError
 
 DISPUTES_MAX: Final = 8
-"""Answers with a wrong echo after which a person must look."""
+"""Answers with a wrong echo or signature after which a person must look."""
 
 _DOUBLINGS_MAX: Final = 30
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -40,15 +40,16 @@ class State(StrEnum):
     QUEUED = "queued"
     """Certainly without effect so far; due again later."""
     UNKNOWN = "unknown"
-    """It may have taken effect; due again under the same id."""
+    """It may have taken effect: the partner is asked, or gets it again under the same id."""
     DISPUTED = "disputed"
-    """Answered yes with a wrong echo; due again under the same id."""
+    """Answered with a wrong echo or a wrong signature; due again under the same id."""
     ACKNOWLEDGED = "acknowledged"
-    """The clearinghouse holds it. Final."""
+    """The partner holds it: its echo says so, or its statement. Final."""
     REJECTED = "rejected"
-    """A definite no, and no earlier attempt can have taken effect. Final."""
+    """A definite no of the partner, or a person has given it up, and no attempt can have taken
+    effect. Final."""
     PARKED = "parked"
-    """Contradictory: no more attempts until a person has looked and releases it."""
+    """A limit, a conflict or too many disputes: not sent until a person has decided."""
 
 
 OPEN: Final = frozenset({State.PENDING, State.SENT, State.QUEUED, State.UNKNOWN, State.DISPUTED})
@@ -58,26 +59,33 @@ DOUBTFUL: Final = frozenset({State.SENT, State.UNKNOWN, State.DISPUTED})
 """States in which an earlier attempt may have taken effect."""
 
 ALLOWED: Final[Mapping[State, frozenset[State]]] = {
-    State.PENDING: frozenset({State.SENT}),
-    State.QUEUED: frozenset({State.SENT}),
-    State.UNKNOWN: frozenset({State.SENT}),
-    State.DISPUTED: frozenset({State.SENT}),
+    # Parked unsent by a limit or a hold; parked after sending only by way of ``sent``. What stands in
+    # doubt is acknowledged without an answer where the partner's statement shows it.
+    State.PENDING: frozenset({State.SENT, State.PARKED}),
+    State.QUEUED: frozenset({State.SENT, State.PARKED}),
+    State.UNKNOWN: frozenset({State.SENT, State.ACKNOWLEDGED}),
+    State.DISPUTED: frozenset({State.SENT, State.ACKNOWLEDGED}),
     State.SENT: frozenset(State) - {State.PENDING},
-    State.PARKED: frozenset({State.UNKNOWN}),
+    State.PARKED: frozenset({State.PENDING, State.UNKNOWN, State.ACKNOWLEDGED, State.REJECTED}),
     State.ACKNOWLEDGED: frozenset(),
     State.REJECTED: frozenset(),
 }
+
+DISPUTING: Final = frozenset({Outcome.ECHO_DIFFERS, Outcome.SIGNATURE_WRONG})
+"""Outcomes that count towards ``DISPUTES_MAX``."""
 
 _AFTER: Final[Mapping[Outcome, tuple[State, State]]] = {
     # outcome: (state, state where an earlier attempt may have taken effect)
     Outcome.ACKNOWLEDGED: (State.ACKNOWLEDGED, State.ACKNOWLEDGED),
     Outcome.REFUSED_TEMPORARILY: (State.QUEUED, State.UNKNOWN),
     Outcome.CONNECTION_FAILED: (State.QUEUED, State.UNKNOWN),
+    Outcome.NOT_SENT: (State.QUEUED, State.UNKNOWN),
     Outcome.NOT_SERVED: (State.QUEUED, State.UNKNOWN),
     Outcome.SERVER_FAILED: (State.UNKNOWN, State.UNKNOWN),
     Outcome.NO_ANSWER: (State.UNKNOWN, State.UNKNOWN),
     Outcome.LOST: (State.UNKNOWN, State.UNKNOWN),
     Outcome.ECHO_DIFFERS: (State.DISPUTED, State.DISPUTED),
+    Outcome.SIGNATURE_WRONG: (State.DISPUTED, State.DISPUTED),
     Outcome.CONFLICT: (State.PARKED, State.PARKED),
     Outcome.REJECTED: (State.REJECTED, State.PARKED),
 }
@@ -94,10 +102,10 @@ def state_after(outcome: Outcome, *, doubtful: bool, disputes: int) -> State:
 
     Args:
         outcome: what the attempt came to.
-        doubtful: an earlier attempt may have taken effect.
-        disputes: how many answers so far had a wrong echo, this one included.
+        doubtful: an earlier attempt may have taken effect, or this answer proves nothing.
+        disputes: how many answers so far were ``DISPUTING``, this one included.
     """
-    if outcome is Outcome.ECHO_DIFFERS and disputes >= DISPUTES_MAX:
+    if outcome in DISPUTING and disputes >= DISPUTES_MAX:
         return State.PARKED
     return _AFTER[outcome][doubtful]
 

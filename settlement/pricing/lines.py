@@ -108,15 +108,20 @@ def _capacity(timed: pl.DataFrame, program: Program, terms: CapacityTerms) -> pl
 
 
 def _order(timed: pl.DataFrame, program: Program, terms: OrderTerms) -> pl.DataFrame:
-    """Up to two lines per order: what was delivered of it, and what it was left short of."""
-    _require(timed, "ordered_w", program)
+    """Up to two lines per order: what was delivered of it, and what it was left short of.
+
+    An order of which only a part is in the event has that part of its price, and of its penalty.
+    """
+    for name in ("ordered_w", "ordered_us"):
+        _require(timed, name, program)
+    _require_time(timed, "ordered_us", program)
     assert_fits(timed, ("ordered_w", "us"))
     ordered = divide(
         pl.col("ordered_w").cast(pl.Int128) * pl.col("us"),
         units.W_US_PER_MILLIWH,
         RoundingMode.HALF_AWAY,
     )
-    weighed = timed.with_columns(_ordered=ordered.cast(pl.Int64), over_us=pl.col("us"))
+    weighed = timed.with_columns(_ordered=ordered.cast(pl.Int64), over_us=pl.col("ordered_us"))
     delivered = pl.col("energy_milliwh")
     counted = pl.min_horizontal("_ordered", delivered) if terms.cap_at_order else delivered
     nothing = pl.lit(0, pl.Int64)

@@ -86,6 +86,11 @@ MATCHED_DISCHARGE = Frame(
         integer(
             "ordered_w", "W", 0, units.POWER_MAX_W, "ordered power; empty: no order", nullable=True
         ),
+        _us(
+            "ordered_us",
+            "length of the order, over which its power is averaged; empty: no order",
+            nullable=True,
+        ),
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,7 +14,8 @@ from settlement import seasons, units
 from settlement.periods import Period
 from settlement.programs import Product, Program
 from settlement.reasons import UnpaidReason
-from settlement.timeline.scope import Place, Price, Rival, Scope, Window, accounts, place, rank
+from settlement.timeline.scope import Beside, Place, Price, Rival, Scope, accounts, place
+from settlement.windows import Piece, State, Window, sweep
 
 T = TypeVar("T")
 
@@ -31,6 +32,15 @@ SCHEMA: Final = pl.Schema(
     }
 )
 """``why`` is the reason for which nothing is paid in that interval; null where it may be."""
+
+NOT_IN_FORCE: Final = {
+    State.CANCELLED: UnpaidReason.EVENT_CANCELLED,
+    State.OVER: UnpaidReason.EVENT_SUPERSEDED,
+    State.RANDOMISED: UnpaidReason.EVENT_RANDOMISED,
+    State.LATE_NOTICE: UnpaidReason.LATE_NOTICE,
+}
+"""Why nothing is paid in an event's interval where none is in force. Of several events at one time the
+one of the best rank says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,56 +67,55 @@ def build(windows: Iterable[Window], prices: Iterable[Price], scope: Scope) -> p
     """The timeline of one version of a program, without gaps from ``units.EARLIEST`` to ``LATEST``.
 
     Args:
-        windows: of the program, all versions; of the whole season where hours are capped.
+        windows: of the program, all versions, each event once; of the whole season where hours are
+            capped.
         prices: of the program; ignored where the program's price is fixed or it pays by power.
         scope: see ``Scope``.
 
     Returns:
         ``SCHEMA``, in time order; ``interval`` counts from 0; ``event_id`` is empty where no event is
-        in force, unless it would be but for its cancellation or its group; ``event_started_at`` is
+        in force, unless one would be but for ``NOT_IN_FORCE`` or its group; ``event_started_at`` is
         null where none is in force; the price is null where none is known.
     """
-    events = sorted(windows, key=rank)
-    addressed = [
-        w for w in events if w.event_id not in scope.not_addressed and w.started_at < w.until
-    ]
-    cancelled = [
-        replace(w, started_at=max(w.started_at, w.until))
-        for w in events
-        if w.event_id not in scope.not_addressed and w.until < w.ended_at
-    ]
-    others = [replace(w, ended_at=w.until) for w in events if w.event_id in scope.not_addressed]
+    events = list(windows)
+    addressed = [w for w in events if w.event_id not in scope.not_addressed]
+    others = [w for w in events if w.event_id in scope.not_addressed]
+    pieces = list(sweep(addressed))
+    foreign = [piece for piece in sweep(others) if piece.paid is not None]
     known = sorted(prices, key=lambda p: (p.received_at, p.started_at)) if _by_rtp(scope) else []
     spans = _paid_spans(scope, addressed)
+    rivals = _rivals(scope.rivals)
     cuts = _cuts(
         scope,
-        ((w.started_at, w.until) for w in addressed),
-        ((w.started_at, w.ended_at) for w in (*cancelled, *others)),
+        ((one.started_at, one.ended_at) for one in (*pieces, *foreign)),
         ((p.started_at, p.ended_at) for p in known),
         ((s.started_at, s.ended_at) for s in spans or ()),
-        ((r.window.started_at, r.window.until) for r in scope.rivals),
+        ((start, end) for of_program in rivals for _, start, end in of_program),
     )
-    in_force = _cover(cuts, [(w, w.started_at, w.until) for w in addressed])
-    voided = _cover(cuts, [(w, w.started_at, w.ended_at) for w in cancelled])
-    elsewhere = _cover(cuts, [(w, w.started_at, w.ended_at) for w in others])
+    here = _cover(cuts, [(piece, piece.started_at, piece.ended_at) for piece in pieces])
+    elsewhere = _cover(cuts, [(p.paid, p.started_at, p.ended_at) for p in foreign])
     priced = _cover(cuts, [(p, p.started_at, p.ended_at) for p in known])
-    rivals = _rivals_in_force(cuts, scope.rivals)
+    rivalling = [_cover(cuts, of_program) for of_program in rivals]
     fixed = scope.program.fixed_price_micros_per_kwh
+    by_id = {w.event_id: w for w in addressed}
     cells = []
     for number, (start, end) in enumerate(pairwise(cuts)):
-        window, price = in_force[number], priced[number]
-        named = window or voided[number] or elsewhere[number]
-        why: UnpaidReason | None = None
+        piece, price = here[number], priced[number]
+        window, missed = piece.paid if piece else None, None
+        named, why = window, None
         if window is None:
-            why = UnpaidReason.OUTSIDE_WINDOW
-            if voided[number]:
-                why = UnpaidReason.EVENT_CANCELLED
-            elif elsewhere[number]:
+            named, why = elsewhere[number], UnpaidReason.OUTSIDE_WINDOW
+            if piece is not None:
+                event_id, standing = next(iter(piece.standing.items()))
+                named = missed = by_id[event_id]
+                why = NOT_IN_FORCE[standing.state]
+            elif named is not None:
                 why = UnpaidReason.OUTSIDE_GROUP
         elif spans is not None and not _within(spans, start):
             why = UnpaidReason.OUTSIDE_SEASON
         where = place(scope, start, end, window)
-        if not accounts(scope, window, rivals[number]):
+        beside = [one for covering in rivalling if (one := covering[number]) is not None]
+        if not accounts(scope, window, missed, beside):
             where = Place.ELSEWHERE
         cells.append(
             _Cell(
@@ -119,25 +128,30 @@ def build(windows: Iterable[Window], prices: Iterable[Price], scope: Scope) -> p
                 price.price_micros_per_kwh if price else fixed,
                 doubled=window is not None
                 and window.event_id in scope.enrolled
-                and any(rival.enrolled for rival in rivals[number]),
+                and any(one.in_force and one.rival.enrolled for one in beside),
             )
         )
     return _frame(_merged(_capped(cells, scope.program), scope.edges))
 
 
-def _rivals_in_force(cuts: Sequence[datetime], rivals: Sequence[Rival]) -> list[list[Rival]]:
-    """For each piece between two cuts the event in force of each other program."""
-    found: list[list[Rival]] = [[] for _ in cuts[1:]]
-    by_program: dict[str, list[Rival]] = defaultdict(list)
+def _rivals(rivals: Sequence[Rival]) -> list[list[tuple[Beside, datetime, datetime]]]:
+    """Of each other program which event is in force when, and which one's time it is where none is."""
+    by_program: dict[str, dict[str, Rival]] = defaultdict(dict)
     for rival in rivals:
-        by_program[rival.window.program].append(rival)
-    for _, of_program in sorted(by_program.items()):
-        ascending = sorted(of_program, key=lambda r: rank(r.window))
-        covering = _cover(cuts, [(r, r.window.started_at, r.window.until) for r in ascending])
-        for number, rival_in_force in enumerate(covering):
-            if rival_in_force is not None:
-                found[number].append(rival_in_force)
-    return found
+        by_program[rival.window.program][rival.window.event_id] = rival
+    return [
+        [
+            (_beside(piece, of_program), piece.started_at, piece.ended_at)
+            for piece in sweep([rival.window for rival in of_program.values()])
+        ]
+        for _, of_program in sorted(by_program.items())
+    ]
+
+
+def _beside(piece: Piece, of_program: Mapping[str, Rival]) -> Beside:
+    if piece.paid is not None:
+        return Beside(of_program[piece.paid.event_id], in_force=True)
+    return Beside(of_program[next(iter(piece.standing))], in_force=False)
 
 
 def _by_rtp(scope: Scope) -> bool:
@@ -152,6 +166,7 @@ def _paid_spans(scope: Scope, windows: Sequence[Window]) -> list[Period] | None:
     found = {
         span
         for w in windows
+        if w.started_at < w.until
         for span in seasons.paid_spans(scope.program, Period(w.started_at, w.until))
     }
     merged: list[Period] = []

@@ -8,32 +8,7 @@ from enum import StrEnum
 from settlement import seasons
 from settlement.periods import Period
 from settlement.programs import Product, Program, in_force
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The latest known version of an event.
-
-    Attributes:
-        created_at: of overlapping events of equal primacy, the one created last is in force.
-        primacy: the lower number is in force (IEEE 2030.5 clause 10.2.2.3).
-        group: devices that it addresses; empty: all of the program.
-        cancelled_at: from then on it is out of force; None: not cancelled.
-    """
-
-    event_id: str
-    program: str
-    started_at: datetime
-    ended_at: datetime
-    created_at: datetime
-    primacy: int = 0
-    group: str = ""
-    cancelled_at: datetime | None = None
-
-    @property
-    def until(self) -> datetime:
-        """Where it stops being in force: its end, or its cancellation, which may precede its start."""
-        return self.ended_at if self.cancelled_at is None else min(self.ended_at, self.cancelled_at)
+from settlement.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +46,14 @@ class Rival:
     window: Window
     enrolled: bool
     before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An event of another program whose time a piece is; of several the one in force, or the best."""
+
+    rival: Rival
+    in_force: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +104,28 @@ def place(scope: Scope, start: datetime, end: datetime, window: Window | None) -
     return Place.OUTSIDE if inside and version is scope.program else Place.ELSEWHERE
 
 
-def accounts(scope: Scope, window: Window | None, rivals: Sequence[Rival]) -> bool:
-    """Whether this program accounts for a piece of time, of all those in force for the vehicles: the
-    one under contract; of several, or of none, the first by name. So each kWh stands once.
+def accounts(
+    scope: Scope, window: Window | None, missed: Window | None, rivals: Sequence[Beside]
+) -> bool:
+    """Whether this program accounts for a piece of time, of all those of the vehicles: of those with an
+    event in force the one under contract; of several, or of none, the first by name. Where none is in
+    force, the first by name of those under contract in an event whose time it is; else the first of all.
+    So each kWh stands once, and with the reason of an event that it could have been paid in.
+
+    Args:
+        scope: what the timeline is built for.
+        window: the program's event in force.
+        missed: its event whose time it is, where none is in force.
+        rivals: those of other programs.
     """
-    if window is None:
-        return scope.first and not rivals
-    if window.event_id in scope.enrolled:
-        return not any(rival.before for rival in rivals if rival.enrolled)
-    return not any(rival.before or rival.enrolled for rival in rivals)
-
-
-def rank(window: Window) -> tuple[int, datetime, str]:
-    """Of overlapping events the one of the highest rank is in force."""
-    return -window.primacy, window.created_at, window.event_id
+    paid = [one.rival for one in rivals if one.in_force]
+    if window is not None:
+        if window.event_id in scope.enrolled:
+            return not any(rival.before for rival in paid if rival.enrolled)
+        return not any(rival.before or rival.enrolled for rival in paid)
+    if paid:
+        return False
+    others = [one.rival for one in rivals if one.rival.enrolled]
+    if missed is not None and missed.event_id in scope.enrolled:
+        return not any(rival.before for rival in others)
+    return scope.first and not others

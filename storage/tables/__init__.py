@@ -8,29 +8,62 @@ what only a database needs: keys, and the tables that are no frame.
     keys       who may sign, and every change to it
     streams    what of the signed sequences is missing
     tariffs    programs, and what the grid's side said
+    grid       its documents, decisions about it, answers due to it, and how its feeds are
     terms      contracts, sites, temperatures, baselines, orders
     money      doubt, runs, settlements, the journal and the outbox
+    quality    what people said about periods that are held
+    lanes      what operators said about the way to a partner
+    limits     what may be paid out, what broke that, and who decided
+    reconciling what partners and banks say was paid, disputes, files of payouts
+    notices    where notices go, and what was told to whom
+    thermal    what sensors of batteries said
+    throttling limits commanded because of them, and what became of each
     vehicles   the last known state of each vehicle: a cache, and no fact
 
-Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading, temperature.
+Time series (partitioned by time, one unique key each, EVSE first): raw_packet, reading, temperature;
+and thermal_sample, whose key begins with the device.
 All others are plain and for ever.
 """
 
 from typing import Final
 
-from storage.tables import evidence, keys, money, streams, tariffs, terms, vehicles
+from storage.tables import (
+    evidence,
+    grid,
+    keys,
+    lanes,
+    limits,
+    money,
+    notices,
+    quality,
+    reconciling,
+    streams,
+    tariffs,
+    terms,
+    thermal,
+    throttling,
+    vehicles,
+)
 from storage.tables.columns import metadata
 
 __all__ = [
     "APPEND_ONLY",
     "TIME_SERIES",
     "evidence",
+    "grid",
     "keys",
+    "lanes",
+    "limits",
     "metadata",
     "money",
+    "notices",
+    "quality",
+    "reconciling",
     "streams",
     "tariffs",
     "terms",
+    "thermal",
+    "throttling",
     "vehicles",
 ]
 
@@ -38,6 +71,7 @@ TIME_SERIES: Final = {
     "raw_packet": "signed_at",
     "reading": "started_at",
     "temperature": "measured_at",
+    "thermal_sample": "measured_at",
 }
 """Time-series tables and the column that partitions them."""
 
@@ -60,12 +94,18 @@ APPEND_ONLY: Final = (
     "contract_version",
     "site_version",
     "temperature",
+    "thermal_sample",
+    "throttle_command",
+    "throttle_outcome",
     "baseline_version",
     "power_order_version",
     "program_version",
     "event_version",
     "price_version",
+    "grid_document",
+    "event_decision",
     "quality_result",
+    "quality_release",
     "settlement_run",
     "settlement",
     "line",
@@ -74,9 +114,27 @@ APPEND_ONLY: Final = (
     "journal_line",
     "posting",
     "receipt",
+    "lane_change",
+    "limit_version",
+    "screening",
+    "account_hold",
+    "payout_decision",
+    "payout_recount",
     "calendar_run",
     "difference",
     "seal",
     "sealed_leaf",
+    "partner_statement",
+    "statement_line",
+    "statement_refusal",
+    "reconciliation",
+    "reconciliation_difference",
+    "dispute",
+    "dispute_event",
+    "payout_file",
+    "payout_file_outcome",
+    "webhook_destination",
+    "notice",
+    "notice_attempt",
 )
 """Tables that no role may update, delete from or truncate: by privilege, and by trigger."""

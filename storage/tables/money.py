@@ -154,9 +154,23 @@ posting_state = Table(
     time("leased_until", nullable=True),
     text("detail"),
     time("changed_at"),
+    time("screened_at", nullable=True),
     PrimaryKeyConstraint("posting_id"),
 )
-"""The only rows about money that change: how far each posting has come."""
+"""The only rows about money that change: how far each posting has come. What is not screened yet
+(``screened_at``) is not sent."""
+
+partner_lane = Table(
+    "partner_lane",
+    metadata,
+    text("partner"),
+    time("rests_until"),
+    text("why"),
+    text("by"),
+    time("changed_at"),
+    PrimaryKeyConstraint("partner"),
+)
+"""Until when nobody sends to a partner, and who said so: the partner itself, or an operator."""
 
 receipt = frame_table(schemas.RECEIPT, PrimaryKeyConstraint("posting_id", "attempt"))
 

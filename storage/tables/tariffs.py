@@ -1,14 +1,16 @@
 """Programs, and what the grid's side said."""
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Table,
+    Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from storage.tables.columns import (
     bigint,
@@ -46,9 +48,21 @@ event_version = Table(
     Column("primacy", Integer, nullable=False),
     text("site_group"),
     time("cancelled_at", nullable=True),
+    Column("modes", ARRAY(Text), nullable=False),
+    Column("randomize_start_s", Integer, nullable=False),
+    Column("randomize_duration_s", Integer, nullable=False),
+    Column("resumes", Boolean, nullable=False),
+    digest("source"),
+    text("feed"),
     PrimaryKeyConstraint("event_id", "version"),
     CheckConstraint("started_at < ended_at", name="interval"),
     CheckConstraint("primacy >= 0", name="primacy_range"),
+    *(
+        CheckConstraint(
+            f"randomize_{what}_s between -3600 and 3600", name=f"randomize_{what}_s_range"
+        )
+        for what in ("start", "duration")
+    ),
 )
 """Every version of every event, with its document, counted from 1. What is said again and is the
 latest already is no version; what is said again after something else is."""
@@ -64,6 +78,7 @@ price_version = Table(
     bigint("price_micros_per_kwh"),
     text("currency"),
     time("received_at"),
+    text("feed"),
     PrimaryKeyConstraint("program", "started_at", "ended_at", "version"),
     CheckConstraint("started_at < ended_at", name="interval"),
     CheckConstraint("price_micros_per_kwh between -100000000 and 100000000", name="price_range"),

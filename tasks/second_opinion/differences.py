@@ -17,7 +17,13 @@ from tasks.second_opinion.rows import BEYOND
 
 Row = Mapping[str, Any]
 
-_BY_TIME: Final = ("EVENT_CANCELLED", "OUTSIDE_GROUP")
+_BY_TIME: Final = (
+    "EVENT_CANCELLED",
+    "EVENT_SUPERSEDED",
+    "EVENT_RANDOMISED",
+    "LATE_NOTICE",
+    "OUTSIDE_GROUP",
+)
 """Reasons of time in which no event was in force: a run accounts for them by time, not by event."""
 
 _US_PER_HOUR: Final = timedelta(hours=1) // timedelta(microseconds=1)

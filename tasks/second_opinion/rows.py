@@ -20,7 +20,7 @@ import polars as pl
 from oracle import Case
 from settlement.facts import Facts
 from settlement.periods import Period
-from settlement.timeline import Window
+from settlement.windows import CANCELLED, CANCELLED_RANDOMLY, Window
 
 BEYOND: Final = ("~before the period", "~after the period")
 """Names of the events around the period; whatever is said under them is not this run's."""
@@ -170,11 +170,24 @@ def _event(window: Window) -> Row:
         "started_at": window.started_at,
         "ended_at": window.ended_at,
         "created_at": window.created_at,
-        "status": "completed" if window.cancelled_at is None else "cancelled",
+        "status": _status(window),
         "primacy": window.primacy,
         "group": window.group or None,
         "superseded_or_cancelled_at": window.cancelled_at,
+        "modes": " ".join(window.modes) or None,
+        "randomize_start_s": window.randomize_start_s,
+        "randomize_duration_s": window.randomize_duration_s,
+        "resumes": "yes" if window.resumes else "no",
+        # It counts: whoever had to has approved it, and says from when.
+        "approval": "approved",
+        "noticed_at": window.since,
     }
+
+
+def _status(window: Window) -> str:
+    if window.cancelled_at is None:
+        return "completed"
+    return CANCELLED_RANDOMLY if window.cancelled_randomly else CANCELLED
 
 
 def _around(name: str, program: str, started_at: datetime, ended_at: datetime) -> Row:

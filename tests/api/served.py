@@ -2,7 +2,9 @@
 
 import os
 import re
+import ssl
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +17,9 @@ from tests.proofs import make_proof
 
 ROOT = Path(__file__).parents[2]
 JOSE, CSV = "application/jose", "text/csv"
-PROBLEM = {"type", "title", "status", "detail", "error", "where", "found", "expected", "do"}
+PROBLEM = {
+    "type", "title", "status", "detail", "instance", "error", "where", "found", "expected", "do",
+}  # fmt: skip
 
 
 def problem(answer: httpx.Response, status: int) -> Any:
@@ -31,10 +35,20 @@ def problem(answer: httpx.Response, status: int) -> Any:
 
 class Served:
     """``python -m api`` on a free port, with tokens for anna and bert (all of keys), rita (read), walt
-    (write) and ivan (import).
+    (write), ivan (import), vera (vehicles), wera (webhook, read) and wanda (webhook, both).
+
+    ``variables`` are further variables of its environment; ``settings`` those of the service itself.
     """
 
-    def __init__(self, folder: Path, database: str, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        *,
+        variables: Mapping[str, str] | None = None,
+        trusting: ssl.SSLContext | None = None,
+        **settings: object,
+    ) -> None:
         self.token_file = folder / "tokens.json"
         self.tokens = {
             name: self.make_token(name, *scopes)
@@ -44,6 +58,9 @@ class Served:
                 ("rita", (tokens.READ,)),
                 ("walt", (tokens.WRITE,)),
                 ("ivan", (tokens.IMPORT,)),
+                ("vera", (tokens.VEHICLES,)),
+                ("wera", (tokens.WEBHOOK_READ,)),
+                ("wanda", (tokens.WEBHOOK_READ, tokens.WEBHOOK_WRITE)),
             )
         }
         environment = {n: v for n, v in os.environ.items() if not n.startswith("V2G_")}
@@ -53,11 +70,12 @@ class Served:
             "V2G_API_HTTP_PORT": "0",
             "V2G_API_LOG_LEVEL": "DEBUG",
         } | {f"V2G_API_{name.upper()}": str(value) for name, value in settings.items()}
+        environment |= variables or {}
         self.process = Supervised(
             "api", [sys.executable, "-m", "api"], log=folder / "api.log", environment=environment,
             folder=ROOT, stop_deadline_s=20,
         )  # fmt: skip
-        self._client = httpx.Client(timeout=30, trust_env=False)
+        self._client = httpx.Client(timeout=30, trust_env=False, verify=trusting or True)
 
     def make_token(self, name: str, *scopes: str) -> str:
         return tokens.make(self.token_file, name, scopes, now=datetime.now(UTC))[1]

@@ -4,17 +4,22 @@ One service serves all of these tests; each has EVSEs of its own.
 """
 
 import json
+import socket
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from starlette.routing import Route
 
+from api.__main__ import CONNECTIONS_MAX
 from api.app import application
 from api.service import Service
 from api.tokens import TokenFile
 from settlement import packets
 from settlement.signatures import DeviceKey, stands
+from tasks.notices.settings import NoticeSettings
 from tests.api.served import CSV, JOSE, Served, problem
 from tests.conftest import _fresh_database
 from tests.packets import make_key, make_packet
@@ -98,7 +103,9 @@ def test_the_agent_enrols_its_key_here(api, evse, tmp_path):
 
 
 def routes(api):
-    service = Service("", TokenFile(api.token_file), lambda: datetime.now(UTC), 1, 1.0)
+    service = Service(
+        "", TokenFile(api.token_file), lambda: datetime.now(UTC), 1, 1.0, NoticeSettings()
+    )
     for route in application(service).routes:
         assert isinstance(route, Route)
         assert route.methods is not None
@@ -304,3 +311,19 @@ def test_half_a_character_is_refused_in_words(api, path, body):
 
     assert answer.status_code in {404, 422}
     assert problem(answer, answer.status_code)["expected"]
+
+
+def test_a_name_given_twice_is_refused(api, evse):
+    body = f'{{"evse_id": "{evse}", "evse_id": "{evse}2"}}'.encode()
+    problem(api.send("POST", "/v1/keys/invitations", body), 400)
+
+
+def test_too_many_connections_get_a_problem_document(api):
+    at = httpx.URL(api.url)
+    with ExitStack() as opened:
+        for _ in range(CONNECTIONS_MAX):
+            opened.enter_context(socket.create_connection((at.host, at.port)))
+        with httpx.Client(trust_env=False) as client:
+            refused = client.get(f"{api.url}/healthz")
+    assert problem(refused, 503)["error"] == "UNAVAILABLE"
+    assert refused.headers["retry-after"]

@@ -39,8 +39,8 @@ def test_the_required_settings_are_enough_and_it_stays_on_this_machine(given):
 
     settings = load()
 
-    assert (settings.http_host, settings.http_port, settings.allow_plain_network) == (
-        "127.0.0.1", 8090, False,
+    assert (settings.http_host, settings.http_port, settings.tls_cert_file) == (
+        "127.0.0.1", 8080, None,
     )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ def test_the_required_settings_are_enough_and_it_stays_on_this_machine(given):
         ({"V2G_API_DATABASE_CONNECTIONS": "0"}, "V2G_API_DATABASE_CONNECTIONS"),
         ({"V2G_DATABASE_URL": ""}, "V2G_DATABASE_URL"),
         ({"V2G_API_HTTP_HOST": "10.0.0.1"}, "V2G_API_HTTP_HOST"),
+        ({"V2G_API_HTTP_HOST": "0.0.0.0"}, "V2G_API_HTTP_HOST"),  # noqa: S104 - refused here
+        ({"V2G_API_HTTP_HOST": "::"}, "V2G_API_HTTP_HOST"),
         ({"V2G_API_LOG_LEVEL": "LOUD"}, "V2G_API_LOG_LEVEL"),
     ],
 )
@@ -74,6 +76,21 @@ def test_what_is_missing_is_named_all_at_once(given, monkeypatch):
         load()
 
     assert [line.partition(":")[0] for line in error.value.wrong] == list(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("variables", "variable"),
+    [
+        ({"V2G_API_TLS_CERT_FILE": "/etc/cert.pem"}, "V2G_API_TLS_KEY_FILE"),
+        ({"V2G_API_TLS_KEY_FILE": "/etc/key.pem"}, "V2G_API_TLS_CERT_FILE"),
+        ({"V2G_API_TLS_CLIENT_CA_FILE": "/etc/ca.pem"}, "V2G_API_TLS_CLIENT_CA_FILE"),
+    ],
+)
+def test_half_of_tls_is_refused(given, variables, variable):
+    given(**variables)
+
+    with pytest.raises(SettingsError, match=variable):
+        load()
 
 
 def test_help_lists_every_setting():

@@ -105,6 +105,15 @@ def test_what_cannot_be_is_not_made(file):
     assert [one.name for one in tokens.load(file)] == ["anna"]
 
 
+def test_an_administrators_token_lasts_a_day(file):
+    made, _ = make(file, "anna", tokens.WEBHOOK_WRITE, tokens.READ)
+
+    assert made.expires_at == NOW + timedelta(hours=24)
+    for scope in sorted(tokens.SHORT):
+        with pytest.raises(TokenFileError, match=r"at most 1 day.* for webhook"):
+            make(file, "bert", scope, valid_for=timedelta(hours=25))
+
+
 def test_a_changed_file_is_noticed_and_a_spoilt_one_lets_nobody_in(file):
     _, first = make(file)
     current = tokens.TokenFile(file)

@@ -19,6 +19,11 @@ def replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
+def _more_of_events(column: str, value: str) -> str:
+    head, row = EVENTS.splitlines()
+    return f"{head},{column}\n{row},{value}\n"
+
+
 # what is changed, and the line that must come of it, as pieces in their order
 BAD: dict[str, tuple[dict[str, str | bytes | None], tuple[str, ...]]] = {
     "no program": ({"program.yaml": None}, ("program.yaml", "No such file", "can be read")),
@@ -237,6 +242,20 @@ BAD: dict[str, tuple[dict[str, str | bytes | None], tuple[str, ...]]] = {
     "two versions of an event at one time": (
         {"events.csv": EVENTS + EVENTS.splitlines()[1].replace("18:00", "19:00") + "\n"},
         ("events.csv, row 3, column created_at: another version of 'EV1'",),
+    ),
+    "devices that draw more than an hour": (
+        {"events.csv": _more_of_events("randomize_start_s", "3601")},
+        (
+            "events.csv, row 2, column randomize_start_s: '3601'; expected a number without a fraction from -3600",
+        ),
+    ),
+    "an edition that nobody has written": (
+        {"events.csv": _more_of_events("resumes", "maybe")},
+        ("events.csv, row 2, column resumes: 'maybe'; expected yes or no, or nothing",),
+    ),
+    "a word that is no decision": (
+        {"events.csv": _more_of_events("approval", "yes")},
+        ("events.csv, row 2, column approval: 'yes'; expected approved or rejected, or nothing",),
     ),
     "events in two ways": (
         {"events/a.xml": "<a/>"},

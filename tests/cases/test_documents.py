@@ -1,5 +1,6 @@
 """Events as IEEE 2030.5 documents: what counts is taken, and nothing else that XML can do."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,13 +45,14 @@ def document(*controls: str, count: int | None = None, href: str = "/derc") -> s
 
 def test_events_as_documents_settle_like_events_in_a_table(tmp_path: Path):
     # given the same event in both ways
-    table = cases.read(folder(tmp_path / "table"))
+    table = cases.read(folder(tmp_path / "table", {"events.csv": EVENTS.replace("EV1", "e1")}))
     documents = cases.read(
-        folder(tmp_path / "xml", {"events.csv": None, "events/a.xml": document(control("EV1"))})
+        folder(tmp_path / "xml", {"events.csv": None, "events/a.xml": document(control("E1"))})
     )
 
-    # then windows and settlements are the same
-    assert documents.facts.windows == table.facts.windows
+    # then windows and settlements are the same, but for the control that only a document names
+    named = [replace(w, modes=("opModFixedW",)) for w in table.facts.windows]
+    assert documents.facts.windows == named
     assert settled(documents).settlements.equals(settled(table).settlements)
 
 
@@ -58,9 +60,9 @@ def test_a_cancellation_counts_from_its_time_and_a_supersession_is_evidence_only
     # given
     at = int(datetime(2026, 7, 1, 17, 15, tzinfo=UTC).timestamp())
     text = document(
-        control("A", status=2, status_at=at),
-        control("B", status=3, status_at=at),
-        control("C", status=4, status_at=at),
+        control("0A", status=2, status_at=at),
+        control("0B", status=3, status_at=at),
+        control("0C", status=4, status_at=at),
     )
 
     # when
@@ -69,14 +71,35 @@ def test_a_cancellation_counts_from_its_time_and_a_supersession_is_evidence_only
     # then
     moment = datetime(2026, 7, 1, 17, 15, tzinfo=UTC)
     assert [w.cancelled_at for w in case.facts.windows] == [moment, moment, None]
+    assert [w.cancelled_randomly for w in case.facts.windows] == [False, True, False]
+
+
+def test_what_a_control_sets_and_randomises_is_taken_over(tmp_path: Path):
+    # given
+    text = control("0A", status=3).replace(
+        "<DERControlBase>",
+        "<randomizeDuration>-60</randomizeDuration><randomizeStart>300</randomizeStart>"
+        "<DERControlBase><opModConnect>true</opModConnect>",
+    )
+
+    # when
+    case = cases.read(
+        folder(tmp_path / "case", {"events.csv": None, "events/a.xml": document(text)})
+    )
+
+    # then
+    (window,) = case.facts.windows
+    assert window.modes == ("opModConnect", "opModFixedW")
+    assert (window.randomize_start_s, window.randomize_duration_s) == (300, -60)
+    assert window.cancelled_randomly
 
 
 def test_of_a_control_in_several_documents_the_latest_version_counts(tmp_path: Path):
     # given three answers of the server, in any order of files
     texts = {
-        "events/b.xml": document(control("A", version=2, duration=1800)),
-        "events/a.xml": document(control("A", version=2, duration=1800)),
-        "events/c.xml": document(control("A", version=1)),
+        "events/b.xml": document(control("0A", version=2, duration=1800)),
+        "events/a.xml": document(control("0A", version=2, duration=1800)),
+        "events/c.xml": document(control("0A", version=1)),
     }
 
     # when
@@ -94,8 +117,8 @@ def test_where_there_are_several_programs_the_files_name_says_which(tmp_path: Pa
         "programs/a.yaml": PROGRAM,
         "programs/b.yaml": PROGRAM.replace("program: evening", "program: evening.late"),
         "events.csv": None,
-        "events/evening.2026-07.xml": document(control("A")),
-        "events/evening.late.xml": document(control("B")),
+        "events/evening.2026-07.xml": document(control("0A")),
+        "events/evening.late.xml": document(control("0B")),
     }
 
     # when
@@ -103,14 +126,14 @@ def test_where_there_are_several_programs_the_files_name_says_which(tmp_path: Pa
 
     # then
     assert {w.event_id: w.program for w in case.facts.windows} == {
-        "A": "evening",
-        "B": "evening.late",
+        "0a": "evening",
+        "0b": "evening.late",
     }
 
 
 BAD = {
     "a document type": (
-        '<!DOCTYPE a [<!ENTITY b "c">]>' + document(control("A")).partition("-->")[2],
+        '<!DOCTYPE a [<!ENTITY b "c">]>' + document(control("0A")).partition("-->")[2],
         "a document type declaration",
     ),
     "entities that multiply": (
@@ -121,32 +144,49 @@ BAD = {
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
         "a document type declaration",
     ),
-    "another root": ("<a/>", "a DERControlList in urn:ieee:std:2030.5:ns"),
-    "another namespace": (document(control("A")).replace("std:2030.5", "x"), "a DERControlList in"),
+    "another root": ("<a/>", "'a'; expected a document in urn:ieee:std:2030.5:ns"),
+    "another namespace": (
+        document(control("0A")).replace("std:2030.5", "x"),
+        "expected a document in",
+    ),
+    "another document": (
+        '<Time xmlns="urn:ieee:std:2030.5:ns"/>',
+        "'Time'; expected a DERControlList or DERControl in",
+    ),
     "no XML": ("event_id,program\n", "no well-formed XML"),
-    "cut off": (document(control("A"))[:-10], "no well-formed XML"),
+    "cut off": (document(control("0A"))[:-10], "no well-formed XML"),
     "an unknown encoding": (
-        document(control("A")).replace('version="1.0"', 'version="1.0" encoding="x-none"'),
-        "no well-formed XML",
+        document(control("0A")).replace('version="1.0"', 'version="1.0" encoding="x-none"'),
+        "the encoding 'x-none'; expected UTF-8",
     ),
     "no identity": (document(control("")), "mRID: nothing"),
-    "no time": (document(control("A", start="soon")), "interval/start: 'soon'"),
-    "a time of milliseconds": (document(control("A", created=1782896400000)), "seconds since 1970"),
-    "no duration": (document(control("A", duration=0)), "interval/duration: 0 seconds"),
-    "no end": (document(control("A", duration=10**14)), "interval/duration: 100000000000000 s"),
-    "an unknown status": (document(control("A", status=5)), "EventStatus/currentStatus: 5"),
+    "an identity that is none": (document(control("EV1")), "mRID: 'EV1'; expected up to 16 bytes"),
+    "no time": (document(control("0A", start="soon")), "interval/start: 'soon'"),
+    "a time of milliseconds": (
+        document(control("0A", created=1782896400000)),
+        "seconds since 1970",
+    ),
+    "no duration": (
+        document(control("0A", duration=0)),
+        "interval/duration: 0; expected a whole number from 1 to",
+    ),
+    "no end": (
+        document(control("0A", duration=10**14)),
+        "interval/duration: 100000000000000; expected",
+    ),
+    "an unknown status": (document(control("0A", status=6)), "EventStatus/currentStatus: 6"),
     "an element twice": (
-        document(control("A").replace("<version>", "<version>1</version><version>")),
+        document(control("0A").replace("<version>", "<version>1</version><version>")),
         "version twice",
     ),
-    "pages missing": (document(control("A"), count=3), "1 of the 3 controls of '/derc'"),
+    "pages missing": (document(control("0A"), count=3), "1 of the 3 controls of '/derc'"),
     "a control of two contents": (
-        document(control("A"), control("A", duration=60), count=1),
-        "another content of 'A'",
+        document(control("0A"), control("0A", duration=60), count=1),
+        "another content of '0a'",
     ),
     "too deep": (
         document("<a>" * 100 + "</a>" * 100),
-        "elements 64 deep",
+        "elements more than 64 deep",
     ),
 }
 

@@ -12,7 +12,7 @@ from cases import CaseError
 from tests.cases.folders import BASELINES, FILES, KEYS, ORDERS, SITES, THERMAL, folder
 
 XML = (
-    '<DERControlList xmlns="urn:ieee:std:2030.5:ns" all="1"><DERControl><mRID>A</mRID>'
+    '<DERControlList xmlns="urn:ieee:std:2030.5:ns" all="1"><DERControl><mRID>0A</mRID>'
     "<creationTime>1782900000</creationTime><EventStatus><currentStatus>0</currentStatus>"
     "<dateTime>1782900000</dateTime></EventStatus><interval><duration>1800</duration>"
     "<start>1782925200</start></interval></DERControl></DERControlList>"

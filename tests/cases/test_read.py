@@ -166,6 +166,45 @@ def test_of_an_events_versions_the_last_one_known_counts(tmp_path: Path):
     assert (last.ended_at, first.ended_at) == (at("19:00"), at("18:00"))
 
 
+@pytest.mark.parametrize(
+    ("approval", "end"),
+    [("", "18:00"), ("rejected", "18:00"), ("approved", "19:00")],
+    ids=["nobody was asked", "rejected", "approved"],
+)
+def test_a_version_created_after_the_event_had_ended_counts_if_it_was_approved(
+    tmp_path: Path, approval: str, end: str
+):
+    # given an event that is said on the evening to have been longer
+    head, row = EVENTS.splitlines()
+    later = row.replace("18:00:00", "19:00:00").replace("09:00:00", "20:00:00")
+    text = f"{head},approval\n{row},\n{later},{approval}\n"
+
+    # when
+    (window,) = cases.read(folder(tmp_path / "case", {"events.csv": text})).facts.windows
+
+    # then
+    assert window.ended_at == at(end)
+    assert window.certain is not None
+    assert window.certain.started_at == at("17:00")
+
+
+def test_all_that_decides_where_an_event_is_in_force_is_read(tmp_path: Path):
+    # given
+    columns = "modes,randomize_start_s,randomize_duration_s,resumes"
+    head, row = EVENTS.splitlines()
+    said = row.replace("scheduled,0,,", "3,4,north,2026-07-01T17:30:00Z")
+    text = f"{head},{columns}\n{said},opModFixedW csipaus:opModExpLimW,60,-30,no\n"
+
+    # when
+    (window,) = cases.read(folder(tmp_path / "case", {"events.csv": text})).facts.windows
+
+    # then
+    assert window.modes == ("csipaus:opModExpLimW", "opModFixedW")
+    assert (window.randomize_start_s, window.randomize_duration_s) == (60, -30)
+    assert (window.resumes, window.cancelled_randomly) == (False, True)
+    assert (window.primacy, window.group, window.cancelled_at) == (4, "north", at("17:30"))
+
+
 def test_readings_are_given_out_for_any_stretch_of_time(tmp_path: Path):
     case = cases.read(folder(tmp_path / "case"))
     for start, end, count in (

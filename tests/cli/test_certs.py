@@ -182,10 +182,12 @@ def test_no_charger_can_be_given_the_name_of_a_part(folder, name):
 
 def test_more_daemons_get_the_names_that_the_access_list_knows(folder):
     run("issue", folder, "v2g-settlement-2", "v2g-settlement-3", "--daemon")
+    run("issue", folder, "v2g-thermal", "--daemon")
     assert "v2g-settlement-2 to" in run("issue", folder, "v2g-settlement-10", "--daemon", status=2)
     assert "expected v2g-settlement" in run("issue", folder, EVSE, "--daemon", status=2)
 
     access_list = (Path(__file__).parents[2] / "infra" / "v2g.acl").read_text()
+    assert f"\nuser {certificates.GUARD}\n" in access_list
     for number in range(2, 10):
         assert f"\nuser {certificates.daemon_name(f'v2g-settlement-{number}')}\n" in access_list
 

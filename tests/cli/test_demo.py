@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 import httpx
 import pytest
 
-from cli.demo.checks import Paid, check, check_ledger, check_opinion
+from cli.demo.checks import Paid, check, check_ledger, check_opinion, check_troubles
+from cli.demo.troubles import KINDS, Cost, Trouble
 from embedded.processes import wait_until
 from simulators.evening import Evening
 from storage.engine import Role, connect
@@ -54,13 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_interrupt_stops_everything_that_was_started(folder: Path) -> None:
-    # given a demonstration whose daemon is starting
+    # given a demonstration in which Prefect, the database, the broker and the utility run
     running = start(folder)
-    log = folder / ".demo" / "logs" / "ingest_daemon.log"
+    log = folder / ".demo" / "logs" / "clearinghouse.log"
     wait_until(
         lambda: log.exists() or running.poll() is not None,
         deadline_s=DEADLINE_S,
-        what="the daemon to start",
+        what="the clearinghouse to start",
     )
     # when it is interrupted
     running.send_signal(signal.SIGINT)
@@ -85,16 +87,24 @@ def test_an_evening_is_settled_on_what_an_interrupted_one_has_left_and_stays_up_
     )
     assert "Every check holds" in said.read_text(), said.read_text()
     assert "✗" not in said.read_text()
+    # and its table tells what each trouble cost
+    assert [kind for kind in sorted(KINDS) if kind not in said.read_text()] == []
     try:
         # when the README's story is told
         assert send(folder, "packet.jws") == 200
         assert send(folder, "packet.jws") == 208
-        settled = subprocess.run(
-            ("bash", "-c", f". .demo/env && {sys.executable} -m cli.main settle"),
-            cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-        )  # fmt: skip
+        settled = v2g(folder, "settle")
         assert settled.returncode == 0, settled.stderr
         assert send(folder, "contradiction.jws") == 409
+        # and its utility is looked at, which speaks IEEE 2030.5
+        status = v2g(folder, "grid status")
+        assert status.returncode == 0, status.stderr
+        assert "ieee2030.5" in status.stdout
+        # and its payouts: what the statement leaves out, and the key that has signed
+        assert "missing_at_partner" in v2g(folder, "reconcile differences").stdout
+        key = v2g(folder, "keys show")
+        assert key.returncode == 0, key.stderr
+        assert "ecdsa-p256-sha256" in key.stdout
         # and somebody starts a second one in the same folder
         second = start(folder)
         complaint, _ = second.communicate(timeout=DEADLINE_S)
@@ -106,6 +116,14 @@ def test_an_evening_is_settled_on_what_an_interrupted_one_has_left_and_stays_up_
         running.wait(timeout=DEADLINE_S)
     assert running.returncode == 0, said.read_text()
     assert left_behind(folder) == []
+
+
+def v2g(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """A command with the settings of a kept demonstration, as its page says."""
+    return subprocess.run(
+        ("bash", "-c", f". .demo/env && {sys.executable} -m cli.main {command}"),
+        cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+    )  # fmt: skip
 
 
 def send(folder: Path, name: str) -> int:
@@ -162,6 +180,38 @@ def test_the_ledgers_checks_can_fail(plain_database: str, tmp_path: Path) -> Non
         conn.execute("delete from journal_line where account like 'payable%'")
     # then neither the seal nor the balance holds
     assert not any(one.holds for one in check_ledger(plain_database, seals))
+
+
+COST = Cost(energy_milliwh=1_000, lost_micros=10_000)
+
+
+def cost_of(kind: str, **changes: Cost) -> Trouble:
+    """A trouble of that kind that cost what it must have, but for the changes."""
+    costs = {"found": COST, "meant": COST} | changes
+    return Trouble(kind, "GRID-1", found=costs["found"], meant=costs["meant"], why="because")
+
+
+@pytest.mark.parametrize(
+    ("rows", "holds"),
+    [
+        pytest.param([cost_of(kind) for kind in KINDS], True, id="as it must be"),
+        pytest.param([cost_of(kind) for kind in sorted(KINDS)[1:]], False, id="a kind is missing"),
+        pytest.param(
+            [cost_of(kind, found=replace(COST, energy_milliwh=1_001)) for kind in KINDS],
+            False, id="other energy",
+        ),
+        pytest.param(
+            [cost_of(kind, found=replace(COST, lost_micros=10_001)) for kind in KINDS],
+            False, id="other money",
+        ),
+        pytest.param(
+            [cost_of(kind, found=Cost(0, 0), meant=Cost(0, 0)) for kind in KINDS],
+            False, id="nothing happened",
+        ),
+    ],
+)  # fmt: skip
+def test_the_troubles_check_can_fail(rows: list[Trouble], holds: bool) -> None:
+    assert check_troubles(rows).holds is holds
 
 
 def told(opinion: Opinion | None) -> SettleSummary:

@@ -47,6 +47,12 @@ def test_a_person_exports_a_pack_and_verifies_it_without_the_database(
     assert verified.returncode == 0, verified.stderr
     found = json.loads(verified.stdout)
     assert found["stands"]
+    again = v2g(
+        "statement", "export", "--vehicle", VEHICLE, "--format", "json", "--out", str(file), "--force",
+        "--json", database=settled.dsn,
+    )  # fmt: skip
+    said = json.loads(again.stdout)
+    assert (said["file"], said["stands"]) == (str(file), True)
     assert {check["state"] for check in found["checks"]} == {"holds"}
     # and when an amount is changed in the file
     text = file.read_text()

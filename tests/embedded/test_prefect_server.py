@@ -1,5 +1,7 @@
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -11,11 +13,16 @@ from embedded.processes import Supervised
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def spare(tmp_path_factory) -> Path:
+    return Path(tmp_path_factory.mktemp("cache"), "prefect")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, spare):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # another server's
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
-        with PrefectServer(tmp_path_factory.mktemp("prefect")) as running:
+        with PrefectServer(tmp_path_factory.mktemp("prefect"), spare=spare) as running:
             yield running
 
 
@@ -51,6 +58,22 @@ def test_its_data_lie_in_its_folder(server):
 
     assert settings["home"] == str(server.folder / "home")
     assert (server.folder / "home" / "prefect.db").exists()
+
+
+def test_an_empty_database_is_kept_for_the_next_server_that_begins(server, spare, tmp_path):
+    # given what the first server has left
+    [kept] = spare.iterdir()
+    with closing(sqlite3.connect(kept)) as database:
+        assert database.execute("select count(*) from flow_run").fetchone() == (0,)
+        assert database.execute("select count(*) from alembic_version").fetchone() == (1,)
+
+    # when another one begins
+    other = PrefectServer(tmp_path / "prefect", spare=spare)
+    other.start()
+    other.stop()
+
+    # then it has not made one of its own
+    assert (other.folder / "home" / "prefect.db").stat().st_size >= kept.stat().st_size
 
 
 def test_only_loopback_is_listened_on(server):

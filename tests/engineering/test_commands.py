@@ -12,6 +12,7 @@ from tests.engineering.house import ROOT, read
 
 PROMISED = [
     "bench",
+    "chaos",
     "check",
     "clean",
     "demo",

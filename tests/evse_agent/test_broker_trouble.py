@@ -76,10 +76,11 @@ def test_under_the_shipped_configuration_packets_go_and_receipts_and_commands_co
         topic, packet = daemon.next_message()
         receipt_for(daemon, packet)
         charger.wait_waiting(0)
-        daemon.publish(
-            f"v2g/{EVSE_ID}/command",
-            b'{"version":1,"command_id":"c","kind":"limit","limit_w":0}',
-        )
+        with tls_broker.connect(certificates.GUARD) as guard:
+            guard.publish(
+                f"v2g/{EVSE_ID}/command",
+                b'{"version":1,"command_id":"c","kind":"limit","limit_w":0}',
+            )
 
         assert (topic, fields_of(packet)["evse_id"]) == (f"v2g/{EVSE_ID}/telemetry", EVSE_ID)
         assert charger.controller().heard()["limit_w"] == 0

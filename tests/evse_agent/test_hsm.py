@@ -1,57 +1,20 @@
-"""A key in a token, with SoftHSM: installed, or Debian's package unpacked into the cache."""
+"""The agent's key in a token, with SoftHSM."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from embedded import debian
-from embedded.errors import PackageFetchError
-from tests.conftest import CACHE
 from tests.ingest_daemon.harness import secret_file
+from tests.softhsm import PIN, module, softhsm
 
-pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 (extra `pkcs11`) is not installed")
+__all__ = ["module", "softhsm"]
 
-ROOT = Path(__file__).parents[2]
-PIN = "1234567890"
-INSTALLED = (
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-)
-
-
-@pytest.fixture(scope="session")
-def module() -> Path:
-    for name in INSTALLED:
-        if Path(name).exists():
-            return Path(name)
-    root = CACHE / "softhsm"
-    if not root.exists():
-        root.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="unfinished-", dir=root.parent) as name:
-            try:
-                debian.needs()
-                apt = debian.Apt(Path(name) / "apt", give_up_at=time.monotonic() + 90)
-                apt.update()
-                apt.unpack(apt.download_with_missing("softhsm2"), Path(name) / "root")
-                (Path(name) / "root").rename(root)
-            except PackageFetchError as error:
-                pytest.skip(f"SoftHSM is not installed, and {error}")
-            except OSError:
-                if not root.exists():
-                    raise
-    return next(root.glob("usr/lib/**/libsofthsm2.so"))
-
+pytest.importorskip("pkcs11", reason="python-pkcs11 (extra `pkcs11`) is not installed")
 
 SETUP = """
 import sys, pkcs11
@@ -84,28 +47,17 @@ else:
 
 
 @pytest.fixture
-def token(module, tmp_path):
+def token(module, softhsm):
     """The environment in which a token "v2g" with a key "signing" is found."""
-    (tmp_path / "tokens").mkdir()
-    configuration = tmp_path / "softhsm2.conf"
-    configuration.write_text(
-        f"directories.tokendir = {tmp_path}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n"
-    )
-    libraries = ":".join(sorted({str(one.parent) for one in (CACHE / "softhsm").rglob("*.so*")}))
-    environment = {
-        **os.environ,
-        "SOFTHSM2_CONF": str(configuration),
-        "LD_LIBRARY_PATH": libraries,
-        "PYTHONPATH": str(ROOT),
-    }
-    program = shutil.which("softhsm2-util") or str(CACHE / "softhsm" / "usr/bin/softhsm2-util")
-    for command in (
-        [program, "--module", str(module), "--init-token", "--free", "--label", "v2g", "--so-pin", PIN, "--pin", PIN],
+    done = subprocess.run(
         [sys.executable, "-c", SETUP, str(module), PIN],
-    ):  # fmt: skip
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-    return environment
+        env=softhsm,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return softhsm
 
 
 def use(module, token, tmp_path, *, label="signing", name="v2g", pin=PIN):

@@ -17,6 +17,7 @@ from prefect.settings import (
 )
 
 from embedded.prefect_server import PrefectServer
+from embedded.timescale import DEFAULT_CACHE
 from flows import deploy
 from flows.deploy import Deployed
 from simulators.clearinghouse import WELL_BEHAVED, ClearingHouse
@@ -37,7 +38,8 @@ def secret(path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory) -> Iterator[PrefectServer]:
-    with PrefectServer(tmp_path_factory.mktemp("prefect")) as server:
+    # An empty database is copied where an earlier run has left one: it takes 6 s to make.
+    with PrefectServer(tmp_path_factory.mktemp("prefect"), spare=DEFAULT_CACHE) as server:
         yield server
 
 
@@ -105,9 +107,13 @@ def utility(monkeypatch, tmp_path) -> Iterator[Utility]:
             }
         ],
     }
-    monkeypatch.setenv("V2G_UTILITY_TOKEN_FILE", str(secret(tmp_path / "utility-token")))
+    secret(tmp_path / "utility-token")
     with Utility(feed, token=TOKEN) as one:
-        monkeypatch.setenv("V2G_UTILITY_URL", one.url)
+        # Wants to be read again at once: a test does not wait a minute for news.
+        lab = {"name": "lab", "kind": "json", "url": one.url, "token_file": "utility-token"}
+        grid_file = tmp_path / "grid.yaml"
+        grid_file.write_text(yaml.safe_dump({"feeds": [lab | {"every_s": 1}]}))
+        monkeypatch.setenv("V2G_GRID_FILE", str(grid_file))
         yield one
 
 

@@ -23,7 +23,15 @@ def written(tmp_path: Path, change) -> Path:
 
 
 def test_the_file_of_this_project_is_understood():
-    assert set(deployed.read(deploy.FILE)) == {"settle", "post", "sync", "true-up"}
+    assert set(deployed.read(deploy.FILE)) == {
+        "settle",
+        "post",
+        "approve",
+        "sync",
+        "true-up",
+        "watch-certificates",
+        "notices",
+    }
 
 
 def rename(section, old, new):

@@ -5,9 +5,11 @@ In one file, because starting the server and deploying to it costs more than all
 
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -15,12 +17,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 
 from embedded.processes import Supervised, wait_until
 from flows import deploy, zombies
 from flows.deploy import Deployed
 from flows.deployed import DeployedOtherwiseError, DeployFailedError, ServerUnusableError
+from storage.engine import Role, connect
 from tests.expectations.stored import POWER_W, STEP, reading, store
 from tests.flows.conftest import ROOT
 from tests.flows.evening import END, START, discharged, latest_table, rows, settle
@@ -40,7 +43,10 @@ def on_server(client, name: str):
 
 
 def test_the_server_has_what_the_file_says(client, deployed: Deployed):
-    assert deployed == Deployed(names=("settle", "true-up", "post", "sync"), stale=())
+    assert deployed == Deployed(
+        names=("settle", "true-up", "post", "approve", "sync", "watch-certificates", "notices"),
+        stale=(),
+    )
     settle = on_server(client, "settle")
     assert settle.entrypoint == "flows.settle_period.settle_period"
     assert settle.pull_steps == []
@@ -131,12 +137,12 @@ def test_without_a_server_or_its_login_it_says_what_to_look_at(prefect_server):
 
 
 def test_what_prefect_refuses_is_an_error_with_its_words(prefect_server, deployed, tmp_path):
+    # given a file with one deployment, of a flow that is none
+    said = yaml.safe_load(deploy.FILE.read_text())
+    [post] = [one for one in said["deployments"] if one["name"] == "post"]
+    post["entrypoint"] = "flows.post_pending.nothing"
     file = tmp_path / "prefect.yaml"
-    file.write_text(
-        deploy.FILE.read_text().replace(
-            "flows.post_pending.post_pending", "flows.post_pending.nothing"
-        )
-    )
+    file.write_text(yaml.safe_dump(said | {"deployments": [post]}))
 
     with pytest.raises(DeployFailedError) as caught:
         deploy.deploy_all(prefect_server.api_url, auth_string=prefect_server.login, file=file)
@@ -149,7 +155,7 @@ def test_a_worker_runs_what_is_deployed_by_its_entrypoint(
     prefect_server, client, deployed, plain_database, tmp_path
 ):
     # given a worker with an empty folder, and other deployments at rest
-    for name in ("true-up", "post", "sync"):
+    for name in ("true-up", "post", "sync", "watch-certificates", "notices"):
         client.pause_deployment(on_server(client, name).id)
     settle = on_server(client, "settle")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
@@ -195,7 +201,7 @@ def test_an_evening_is_fetched_settled_and_paid(client, enrolled, utility, clear
     # then each run says how it ended: 7.2 kWh × 0.42 × 0.85 × 1.265 (tiers by rate and duration)
     assert (synced.name, synced.message) == (
         "Synced",
-        "1 events, 1 of them new or changed; 1 prices, 1 of them new or changed",
+        "lab: 1 events, 1 of them new or changed, 1 prices, 1 of them new or changed",
     )
     assert settled.name == "Settled"
     assert "7.200 kWh paid, 3.25 USD payable, 3.25 USD booked" in str(settled.message)
@@ -326,6 +332,27 @@ def test_a_missing_price_is_told_by_the_end_of_the_run(enrolled, utility):
 
 
 @HERE
+def test_a_sync_in_which_nothing_could_be_read_fails_and_says_why(enrolled, utility, tmp_path):
+    from flows.sync_grid_events import sync_grid_events
+
+    # given a token that others may read
+    token = tmp_path / "utility-token"
+    token.chmod(0o644)
+    failed = sync_grid_events(return_state=True)
+
+    # when it is put right, the feed is still tried again in a minute only, or on request
+    token.chmod(0o600)
+    later = sync_grid_events(return_state=True)
+    now = sync_grid_events(all_feeds=True, return_state=True)
+
+    # then each run says what it came to
+    assert failed.is_failed()
+    assert str(failed.message).startswith(f"lab failed: {token}: mode 0644, open to others")
+    assert (later.name, later.message) == ("NothingNew", "1 feeds want to be read later")
+    assert now.name == "Synced"
+
+
+@HERE
 def test_half_a_period_fails_at_once_and_says_what_is_missing(environment, client):
     state = settle(start=START)
 
@@ -355,3 +382,80 @@ def test_a_run_by_hand_is_named_after_its_period(environment, client):
 
     name = client.read_flow_run(state.state_details.flow_run_id).name
     assert name == "settle 2026-07-01T16:30:00+00:00/2026-07-01T18:00:00+00:00"
+
+
+@HERE
+def test_a_large_payout_waits_suspended_for_somebody_who_did_not_set_the_limits(
+    client, deployed, enrolled, utility, clearinghouse
+):
+    from prefect.exceptions import Pause
+    from prefect.flow_engine import run_flow
+    from prefect.flow_runs import resume_flow_run
+
+    from flows.approve_payouts import approve_payouts
+    from flows.post_pending import post_pending
+    from flows.sync_grid_events import sync_grid_events
+    from settlement.limits import DEFAULTS
+    from storage import limits
+
+    # given limits of anna's, under which 3.25 dollars are large, and an evening that comes to them
+    dollars = replace(DEFAULTS.currencies["USD"], approval_above_minor=324)
+    with connect(enrolled, Role.OPERATOR) as conn:
+        limits.put(
+            conn, replace(DEFAULTS, currencies={"USD": dollars}), by="anna", why="test", now=START
+        )
+    store(enrolled, discharged())
+    sync_grid_events(return_state=True)
+    settle(start=START, end=END)
+
+    # when it is posted, twice
+    posted = [post_pending(return_state=True) for _ in range(2)]
+
+    # then nothing is sent, somebody is called, and one run was made to ask about it
+    assert [one.name for one in posted] == ["NeedsAttention", "NeedsAttention"]
+    assert "1 of them for approval" in str(posted[0].message)
+    ((posting_id,),) = rows(enrolled, "select posting_id from posting")
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[on_server(client, "approve").id]))
+    (run,) = client.read_flow_runs(deployment_filter=chosen)
+    assert run.parameters == {"posting_id": posting_id}
+
+    # and when it runs, it waits without a process, with a form that says what about
+    def go_on() -> State | None:
+        again = client.read_flow_run(run.id)
+        try:
+            ended = run_flow(approve_payouts, flow_run=again, return_type="state")
+        except Pause:  # what ends a process that waits for no answer
+            return None
+        assert isinstance(ended, State)
+        return ended
+
+    assert go_on() is None
+    waiting = client.read_flow_run(run.id).state
+    assert waiting.name == "Suspended"
+    keys = waiting.state_details.run_input_keyset
+    described = client.read_flow_run_input(run.id, keys["description"])
+    assert "May 3.25 USD go to account account?" in described
+    assert "approval_above_minor: 3.25 USD in one posting, 3.24 USD allowed" in described
+
+    # and anna's own approval does not count: it asks again
+    said = {"decision": "approve", "reason": "looks right"}
+    resume_flow_run(run.id, run_input={**said, "approver": "Anna"})
+    assert go_on() is None
+    again = client.read_flow_run(run.id).state
+    assert again.name == "Suspended"
+    described = client.read_flow_run_input(
+        run.id, again.state_details.run_input_keyset["description"]
+    )
+    assert "set the limits under which it waits" in described
+    assert dict(clearinghouse.truth().totals_minor) == {}
+
+    # but bob's does, and the payout is sent
+    resume_flow_run(run.id, run_input={**said, "approver": "bob"})
+    decided = go_on()
+    assert decided is not None
+    assert (decided.name, decided.message) == ("Approved", "3.25 USD: approved by bob")
+    assert rows(enrolled, "select decision, by, why from payout_decision") == [
+        ("approved", "bob", "looks right")
+    ]
+    assert post_pending(return_state=True).name == "AllPosted"
+    assert dict(clearinghouse.truth().totals_minor) == {"USD": 325}

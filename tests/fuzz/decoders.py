@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from grid.sep2 import stored
+from grid.sep2.controls import controls
+from grid.sep2.errors import Sep2Error
+from grid.sep2.stored_prices import priced
 from settlement import packets
 from settlement.packets import UnreadablePacketError
 from settlement.packets.keys import UnreadableKeyError, load_public_key
 
 NOW: Final = datetime(2026, 7, 1, tzinfo=UTC)
-ALLOWED: Final = (UnreadablePacketError, UnreadableKeyError)
+ALLOWED: Final = (UnreadablePacketError, UnreadableKeyError, Sep2Error)
 _SIGNATURE: Final = b'|{"SD":"3006020101020101"}'
 
 
@@ -79,6 +83,20 @@ def inspect(data: bytes) -> None:
     assert all(field.value.isprintable() for field in seen.fields)
 
 
+def sep2(data: bytes) -> None:
+    """A document of IEEE 2030.5, alone and with others; what it says stays printable and bounded."""
+    found = stored.read([("a", data)])
+    placed, contradictions = found.controls()
+    prices = priced(found)
+    refused = [*found.refused, *contradictions, *found.missing(), *prices.refused]
+    assert all(str(one).isprintable() for one in refused)
+    for one in placed:
+        # its canonical bytes say the same again
+        (again,) = controls(one.control.raw, where="").items
+        assert (again.mrid, again.raw) == (one.control.mrid, one.control.raw)
+    controls(data, where="a")
+
+
 DECODERS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "packet": packet,
     "payload": payload,
@@ -88,6 +106,7 @@ DECODERS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "ocpp": ocpp,
     "key": key,
     "inspect": inspect,
+    "sep2": sep2,
 }
 
 

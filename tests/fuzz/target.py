@@ -10,7 +10,7 @@ from typing import Final
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["settlement.packets", "settlement.decimals"]):
+with atheris.instrument_imports(include=["settlement.packets", "settlement.decimals", "grid.sep2"]):
     from tests.fuzz.decoders import decode
 
 WARM_RUNS: Final = 2_000

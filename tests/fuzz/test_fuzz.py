@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.decoders import DECODERS, decode
 from tests.fuzz.running import CORPUS, fuzz, seeds
 
-SHORT_SECONDS = 3
+SHORT_SECONDS = 2
 RUNS_MIN = 1_000
 
 needs_atheris = pytest.mark.skipif(

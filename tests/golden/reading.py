@@ -21,9 +21,9 @@ _TIMES = {
 }  # fmt: skip
 _WORDS = {
     "vehicle_id", "evse_id", "site_id", "session_id", "program", "event_id", "status", "group",
-    "currency",
+    "currency", "modes", "resumes", "approval",
 }  # fmt: skip
-_WHOLE = {"sequence", "primacy"}
+_WHOLE = {"sequence", "primacy", "randomize_start_s", "randomize_duration_s"}
 
 COLUMNS = {
     "settlements": (

@@ -13,6 +13,7 @@ from tests.tls import ClientFiles, Connection
 A = "DE*V2G*E00001"
 B = "DE*V2G*E00002"
 DAEMON = certificates.DAEMON
+GUARD = certificates.GUARD
 SUCCESS = "Success"
 TAKEN = {SUCCESS, "No matching subscribers"}
 """Both mean that the publish was allowed; the second, that nobody was there to hear it."""
@@ -41,15 +42,15 @@ def test_the_daemon_may_connect_over_websockets_too(site):
         assert daemon.next_message() == (f"v2g/{A}/telemetry", b"packet")
 
 
-def test_a_command_reaches_its_charger_and_its_status_the_daemon(site, websockets):
-    with site.connect(DAEMON) as daemon, site.connect(A, websockets=websockets) as charger:
-        daemon.subscribe("v2g/+/status")
+def test_a_command_of_the_guard_reaches_its_charger_and_the_answer_comes_back(site, websockets):
+    with site.connect(GUARD) as guard, site.connect(A, websockets=websockets) as charger:
+        guard.subscribe("v2g/+/status")
         charger.subscribe(f"v2g/{A}/command")
 
-        daemon.publish(f"v2g/{A}/command", b"limit")
+        guard.publish(f"v2g/{A}/command", b"limit")
         assert charger.next_message() == (f"v2g/{A}/command", b"limit")
         charger.publish(f"v2g/{A}/status", b"obeyed")
-        assert daemon.next_message() == (f"v2g/{A}/status", b"obeyed")
+        assert guard.next_message() == (f"v2g/{A}/status", b"obeyed")
 
 
 # --- who gets in -----------------------------------------------------------------------------------
@@ -181,12 +182,16 @@ def test_a_charger_writes_nowhere_else(site, topic):
     "topic", [f"v2g/{B}/receipt", "v2g/+/receipt", "v2g/+/command", "v2g/#", "#", "$share/x/v2g/#"]
 )
 def test_a_charger_hears_nothing_that_is_for_another(site, websockets, topic):
-    with site.connect(DAEMON) as daemon, site.connect(A, websockets=websockets) as spy:
+    with (
+        site.connect(DAEMON) as daemon,
+        site.connect(GUARD) as guard,
+        site.connect(A, websockets=websockets) as spy,
+    ):
         spy.subscribe(topic)
         spy.subscribe(f"v2g/{A}/receipt")
 
         daemon.publish(f"v2g/{B}/receipt", b"for B")
-        daemon.publish(f"v2g/{B}/command", b"for B")
+        guard.publish(f"v2g/{B}/command", b"for B")
         with site.connect(B) as other:
             other.publish(f"v2g/{B}/telemetry", b"of B")
         daemon.publish(f"v2g/{A}/receipt", b"for A")
@@ -230,9 +235,25 @@ def test_a_last_will_on_anothers_topic_is_not_delivered(site, websockets):
         assert daemon.next_message() == (f"v2g/{B}/status", b"online")
 
 
-def test_the_daemon_cannot_forge_packets(site):
+@pytest.mark.parametrize("topic", ["telemetry", "status", "command"])
+def test_the_daemon_cannot_forge_packets_or_answers_and_commands_nobody(site, topic):
     with site.connect(DAEMON) as daemon:
-        assert daemon.publish(f"v2g/{A}/telemetry", b"forged") == "Not authorized"
+        assert daemon.publish(f"v2g/{A}/{topic}", b"forged") == "Not authorized"
+
+
+@pytest.mark.parametrize("topic", ["telemetry", "status", "receipt"])
+def test_the_guard_commands_and_does_nothing_else(site, topic):
+    with site.connect(GUARD) as guard:
+        assert guard.publish(f"v2g/{A}/{topic}", b"forged") == "Not authorized"
+
+
+def test_the_guard_reads_no_packet(site):
+    with site.connect(GUARD) as guard, site.connect(A) as charger:
+        guard.subscribe("v2g/+/telemetry")
+        guard.subscribe(f"v2g/{A}/status")
+        charger.publish(f"v2g/{A}/telemetry", b"packet")
+        charger.publish(f"v2g/{A}/status", b"online")
+        assert guard.next_message() == (f"v2g/{A}/status", b"online")
 
 
 # --- one certificate, one connection -----------------------------------------------------------------

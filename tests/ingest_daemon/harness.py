@@ -22,6 +22,7 @@ from embedded.processes import Supervised, wait_until
 from tests.packets import make_packet
 
 TOKEN = "test-intake-token-0123456789"
+METRICS_TOKEN = "test-metrics-token-0123456789"
 ROOT = Path(__file__).parents[2]
 
 
@@ -121,9 +122,11 @@ class Daemon:
     ) -> None:
         self.folder = folder
         token = secret_file(folder / "token", TOKEN)
+        metrics_token = secret_file(folder / "metrics_token", METRICS_TOKEN)
         chosen: dict[str, object] = {
             "database_url": database,
             "intake_token_file": token,
+            "metrics_token_file": metrics_token,
             "http_port": 0,
             "log_level": "DEBUG",
             "mqtt_host": "",
@@ -189,7 +192,7 @@ class Daemon:
     def url(self) -> str:
         return self._starts()[-1]
 
-    def get(self, path: str, *, token: str | None = TOKEN) -> httpx.Response:
+    def get(self, path: str, *, token: str | None = METRICS_TOKEN) -> httpx.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return self._client.get(self.url + path, headers=headers)
 

@@ -9,10 +9,9 @@ from ingest_daemon.buffer import Buffer
 from ingest_daemon.certificates import CERT_FILE, Calendar, require_private
 from ingest_daemon.errors import SettingsError
 from ingest_daemon.metrics import Metrics
-from ingest_daemon.mqtt_trouble import tls_context
 from ingest_daemon.settings import Settings
 from tests.ingest_daemon.harness import secret_file
-from tests.ingest_daemon.test_mqtt_trouble import DAY, Authority
+from tests.ingest_daemon.test_mqtt_trouble import DAY, Authority, tls_of
 from tests.ingest_daemon.test_settings import run
 
 KEY_FILE = "V2G_MQTT_TLS_KEY_FILE"
@@ -93,7 +92,7 @@ def test_a_certificate_of_another_time_is_refused_before_anything_starts(
     files = authority.issue(tmp_path, "daemon-7", **validity)
 
     with pytest.raises(SettingsError, match=f"^ERR_AUTH_EXPIRED: {CERT_FILE}: found ") as caught:
-        tls_context(settings_of(tmp_path, *files), now=datetime.now(UTC))
+        tls_of(settings_of(tmp_path, *files))
 
     assert words in str(caught.value)
 

@@ -112,9 +112,20 @@ def settings_for(tmp_path, port: int, **more) -> Settings:
     )
 
 
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """As the daemon makes it from its settings."""
+    return mqtt_trouble.tls_context(
+        settings.mqtt_tls_ca_file,
+        settings.mqtt_tls_cert_file,
+        settings.mqtt_tls_key_file,
+        prefix="V2G_MQTT_",
+        now=datetime.now(UTC),
+    )
+
+
 def what_is_said(settings: Settings) -> str:
     client = Client(settings, lambda publish: None)
-    context = mqtt_trouble.tls_context(settings, now=datetime.now(UTC))
+    context = tls_of(settings)
     if context is not None:
         client.tls_set_context(context)
     with pytest.raises((OSError, UnicodeError)) as caught:
@@ -207,9 +218,8 @@ def test_files_that_cannot_be_used_are_named_before_anything_starts(
     spoil(tmp_path)
 
     with pytest.raises(SettingsError) as caught:
-        mqtt_trouble.tls_context(
-            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file),
-            now=datetime.now(UTC),
+        tls_of(
+            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file)
         )
 
     [wrong] = caught.value.wrong
@@ -256,9 +266,8 @@ def test_an_encrypted_key_is_refused_instead_of_asking_for_its_password(authorit
     key_file.write_bytes(locked)
 
     with pytest.raises(SettingsError, match="unencrypted"):
-        mqtt_trouble.tls_context(
-            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file),
-            now=datetime.now(UTC),
+        tls_of(
+            settings_for(tmp_path, 8883, mqtt_tls_cert_file=cert_file, mqtt_tls_key_file=key_file)
         )
 
 

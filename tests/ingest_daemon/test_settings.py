@@ -44,7 +44,7 @@ def test_the_required_settings_are_enough_and_the_defaults_are_on_loopback(envir
     assert (settings.mqtt_host, settings.http_host, settings.http_port) == (
         "127.0.0.1",
         "127.0.0.1",
-        8080,
+        8090,
     )
     assert settings.mqtt_protocol == "5"
 

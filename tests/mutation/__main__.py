@@ -32,6 +32,7 @@ JUDGES: Final[Mapping[str, Sequence[str]]] = {
     "merkle": ["merkle"],
     "seals": ["seals"],
     "seasons": ["seasons", "timeline", "quantities"],
+    "windows": ["windows", "timeline"],
     "timeline": ["timeline", "matching", "quantities"],
     "thermal": ["thermal"],
     "booking": ["booking"],
@@ -47,6 +48,7 @@ JUDGES: Final[Mapping[str, Sequence[str]]] = {
     "programs": ["programs"],
     "signatures": ["verdicts"],
     "periods": ["periods", "matching"],
+    "hosts": ["hosts"],
     "schemas": ["schemas", "metering/", "matching"],
 }
 """Modules and packages of ``settlement/``: whose tests judge them. A word stands for every file of

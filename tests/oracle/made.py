@@ -1,8 +1,10 @@
 """Random cases, each from its seed: everything that a program can ask of a fleet, mixed.
 
 Readings above the rating, claimed twice, with registers that fall, jump or start anew, with states of
-charge that deny the energy, at two EVSEs at once; events that overlap, are cancelled before or while they
-run, and address some of the sites; contracts that are missing, double, or change between two events.
+charge that deny the energy, at two EVSEs at once; events that overlap in some of their modes or in all,
+are cancelled before or while they run, let devices draw their times, come late, are changed in time, too
+late, or too late and with approval, and address some of the sites; contracts that are missing, double, or
+change between two events.
 
 Left out, because a case folder has no place for it or another test compares it: positions (metering has a
 plain implementation of its own to be compared with), computed baselines, energy paid by other runs,
@@ -19,6 +21,16 @@ from tests.oracle import made_programs as terms
 from tests.oracle.dice import DAY, HOUR, MINUTE, SECOND, START, Dice, Row
 from tests.oracle.made_readings import readings
 
+MODES = (
+    None,
+    None,
+    None,
+    "opModFixedW",
+    "opModTargetW opModFixedW",
+    "opModFixedW csipaus:opModExpLimW",
+    "opModVoltVar",
+)
+CANCELLED = ("cancelled", "cancelled", "cancelled_with_randomization")
 KINDS = ("energy", "baseline", "heat", "rivals", "order", "capacity")
 
 
@@ -32,6 +44,7 @@ def made(seed: int, kind: str, vehicles: int = 40, days: int = 2) -> Case:
 class _Making:
     def __init__(self, seed: int, kind: str, vehicles: int, days: int) -> None:
         self.dice = Dice(f"{kind} {seed}")
+        self.more = Dice(f"events of {kind} {seed}")
         self.kind = kind
         self.vehicles = [f"vehicle-{number:03}" for number in range(vehicles)]
         self.days = [START + day * DAY for day in range(days)]
@@ -55,7 +68,7 @@ class _Making:
                 idle=0.3 if against else 0.15,
                 even=kind == "rivals",
             ),
-            events=events,
+            events=[*events, *self.versions(events)],
             thermal=self.thermal() if kind == "heat" else [],
             prices=self.prices() if any("price" in body for body in programs) else [],
             baselines=self.baselines() if against else [],
@@ -66,7 +79,8 @@ class _Making:
 
     def events(self, program: str) -> list[Row]:
         """Long ones, that overlap, are cancelled, and address some of the sites, in any combination."""
-        dice, found = self.dice, []
+        dice, more = self.dice, self.more
+        found: list[Row] = []
         for day in self.days:
             for number in range(dice.randint(1, 4)):
                 started_at = day + dice.randint(15 * 60, 19 * 60) * MINUTE
@@ -82,13 +96,47 @@ class _Making:
                         "started_at": started_at,
                         "ended_at": started_at + dice.randint(6, 48) * 5 * MINUTE,
                         "created_at": day - dice.randint(1, 600) * MINUTE,
-                        "status": "completed" if cancelled_at is None else "cancelled",
+                        "status": "completed" if cancelled_at is None else more.choice(CANCELLED),
                         "primacy": dice.randint(0, 1),
                         "group": dice.choice([None, None, None, "north", "site-1"]),
                         "superseded_or_cancelled_at": cancelled_at,
+                        "modes": more.choice(MODES),
+                        "randomize_start_s": more.choice([None, None, None, 0, 600, -421]),
+                        "randomize_duration_s": more.choice([None, None, None, 300, -180]),
+                        "resumes": more.choice([None, None, "yes", "no"]),
+                        "approval": None,
                     }
                 )
+        for row in found:
+            if more.often(0.1):
+                row["created_at"] = row["started_at"] + more.randint(0, 90) * MINUTE
         dice.shuffle(found)
+        return found
+
+    def versions(self, events: list[Row]) -> list[Row]:
+        """Further versions of some of them, before and after their ends, some of which are approved."""
+        dice, found = self.more, []
+        for first in events:
+            row = first
+            for _ in range(dice.choice([0, 0, 0, 1, 2])):
+                row = row | {
+                    "created_at": row["created_at"] + dice.randint(1, 30 * 60) * MINUTE,
+                    "approval": dice.choice([None, None, "approved", "rejected"]),
+                }
+                match dice.choice(["nothing", "end", "start", "modes", "primacy", "cancelled"]):
+                    case "end":
+                        row["ended_at"] += dice.randint(-5, 60) * MINUTE
+                    case "start":
+                        row["started_at"] += dice.randint(-60, 5) * MINUTE
+                    case "modes":
+                        row["modes"] = dice.choice(MODES)
+                    case "primacy":
+                        row["primacy"] = dice.randint(0, 1)
+                    case "cancelled":
+                        row["status"] = dice.choice(CANCELLED)
+                        row["superseded_or_cancelled_at"] = row["started_at"] + 20 * MINUTE
+                if row["started_at"] < row["ended_at"]:
+                    found.append(row)
         return found
 
     def prices(self) -> list[Row]:

@@ -118,7 +118,8 @@ class _Meter:
             return [row, again | {"ended_at": row["ended_at"] + moved}]
         if drawn < 0.018:
             back = dice.choice([Decimal(3), row["export_start_wh"] - 2])
-            return [dict(row, export_end_wh=row["export_start_wh"] - back)]
+            # No register shows less than nothing, so one that stood below falls as far as it can.
+            return [dict(row, export_end_wh=max(Decimal(0), row["export_start_wh"] - back))]
         if drawn < 0.021 and row["export_start_wh"] > 1000:
             return [dict(row, export_start_wh=row["export_start_wh"] - self._some(40_000, length))]
         if drawn < 0.024:

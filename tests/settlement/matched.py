@@ -70,6 +70,7 @@ def row(
         "incentive_rate_ppm": 1_000_000,
         "thermal_factor_ppm": 1_000_000,
         "ordered_w": None,
+        "ordered_us": us,
     }
     return made | changes
 

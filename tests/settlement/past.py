@@ -125,8 +125,10 @@ def watts(
     assert result.schema == BASELINE.schema
     if result.is_empty():
         return None
+    certain = event.certain
+    assert certain is not None
     assert result.select("vehicle_id", "started_at", "ended_at").rows() == [
-        ("car", event.started_at, event.ended_at)
+        ("car", certain.started_at, certain.ended_at)
     ]
     average: int = result["baseline_w"].item()
     return average

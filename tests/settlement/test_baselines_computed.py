@@ -1,5 +1,6 @@
 """What a vehicle would have drawn, computed from what was known before the notice."""
 
+from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -151,6 +152,31 @@ def test_what_is_received_after_the_notice_moves_nothing():
     )
     # when, then Monday is as absent as if the car had been away: 4 and 2 kWh in 4 h
     assert watts(past, like_days(2)) == 1_500
+
+
+def test_an_event_that_is_changed_keeps_the_baseline_of_its_first_notice():
+    # given a car that draws more once it knows of the event, and a change that is created afterwards
+    past = history(
+        reading(local("07-15 08:00"), local("07-15 09:00"), 1_000),
+        reading(local("07-15 16:00"), local("07-15 17:00"), 9_000),
+    )
+    program = tariff({"method": "before_event", "before_min": 60})
+    event = window("07-15 17:00", "07-15 19:00", created="07-15 16:59")
+    # when, then
+    assert watts(past, program, event) is None
+    told = replace(event, first_created_at=local("07-15 09:00"))
+    assert watts(past, program, told) == 1_000
+
+
+def test_an_event_that_is_settled_elsewhere_competes_all_the_same():
+    # given an event, and a better one that ends in another period, which has ended it for good
+    past = history(*evenings({"07-14": 4_000}))
+    own = window("07-15 17:00", "07-15 19:00", event="a", created="07-15 09:00")
+    other = window("07-15 18:00", "07-16 19:00", event="b", created="07-15 10:00")
+    # when
+    result = baselines.compute(past, [own], [own], like_days(1), ["car"], competing=[own, other])
+    # then
+    assert result["ended_at"].to_list() == [local("07-15 18:00")]
 
 
 @settings(deadline=None)

@@ -188,3 +188,14 @@ def test_no_bytes_do_anything_but_be_read_or_be_refused(packet: bytes) -> None:
     # Anything but a content or this error fails the test.
     with suppress(UnreadablePacketError):
         packets.read(packets.split(packet))
+
+
+def test_a_bit_that_stands_for_nothing_is_no_way_to_write_a_packet_otherwise():
+    # given a packet, and the same with one of the bits set that its last letter has beyond the last byte
+    signed = Device().sign()
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = signed[:-1] + letters[letters.index(signed[-1:]) ^ 1 :][:1]
+    # then the first is read and the second is not
+    assert packets.split(signed).key_id
+    with pytest.raises(UnreadablePacketError, match="beyond the last byte"):
+        packets.split(other)

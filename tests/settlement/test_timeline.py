@@ -93,6 +93,55 @@ def test_an_event_for_another_group_is_no_event_and_says_so() -> None:
     ]
 
 
+DRAWN = window("drawn", "17:00", "18:00", randomize_start_s=600, randomize_duration_s=-300)
+LATE = window("late", "17:00", "18:00", created="17:40")
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([DRAWN], [("17:00", "EVENT_RANDOMISED"), ("17:10", "drawn"), ("17:55", "EVENT_RANDOMISED")]),
+        ([LATE], [("17:00", "LATE_NOTICE"), ("17:40", "late")]),
+        (
+            [
+                window("drawn", "17:00", "18:00", randomize_start_s=600, cancelled_randomly=True,
+                       cancelled_at=at("17:30")),
+            ],
+            [("17:00", "EVENT_RANDOMISED"), ("17:10", "drawn"), ("17:30", "EVENT_RANDOMISED"),
+             ("17:40", "EVENT_CANCELLED")],
+        ),
+        (
+            [
+                window("old", "17:00", "18:00", resumes=False),
+                window("by", "17:10", "17:20", created="12:00"),
+            ],
+            [("17:00", "old"), ("17:10", "by"), ("17:20", "EVENT_SUPERSEDED")],
+        ),
+        ([DRAWN, window("also", "17:00", "18:00")],
+         [("17:00", "also"), ("17:10", "drawn"), ("17:55", "also")]),
+    ],
+    ids=["drawn", "late notice", "cancelled with randomization", "superseded for good", "another is sure"],
+)  # fmt: skip
+def test_time_of_an_event_that_is_not_paid_says_why(
+    windows: list[Window], expected: list[tuple[str, str]]
+) -> None:
+    found = events(*windows)
+    assert found == [("16:00", "OUTSIDE_WINDOW"), *expected, ("18:00", "OUTSIDE_WINDOW")]
+
+
+def test_an_event_for_another_group_supersedes_nobody_outside_of_it() -> None:
+    # given an event for all, and a later one for a group that the vehicle is not in, by the edition of 2018
+    everyone = window("all", "17:00", "18:00", resumes=False)
+    north = window("north", "17:10", "17:20", created="12:00", group="north")
+    # when, then
+    assert events(everyone, north, not_addressed=frozenset({"north"}))[1:-1] == [("17:00", "all")]
+    assert events(everyone, north)[1:-1] == [
+        ("17:00", "all"),
+        ("17:10", "north"),
+        ("17:20", "EVENT_SUPERSEDED"),
+    ]
+
+
 def test_time_outside_the_seasons_hours_is_marked_within_the_event() -> None:
     # given 20:30 to 22:00 in Los Angeles, where the program pays until 21:00
     program = example_program(season={"hours": ["16:00", "21:00"]})

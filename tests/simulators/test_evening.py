@@ -15,6 +15,7 @@ from settlement import packets
 from settlement.reasons import PacketReason
 from settlement.signatures import DeviceKey, Keyring, stands
 from settlement.verdicts import LandedPacket, Policy, judge
+from simulators import grid
 from simulators.evening import UnusableEveningError
 from simulators.grid import EVENT_NAMES, THERMAL_PROGRAM
 from simulators.labels import ALREADY_LANDED, READING, Label, Phase
@@ -128,6 +129,38 @@ def test_the_event_that_is_called_off_is_called_off_while_it_is_under_way():
     assert (event.as_json()["status"], "cancelled_at" in event.as_json()) == ("cancelled", True)
 
 
+def test_the_event_that_supersedes_another_is_announced_meanwhile_before_it_starts():
+    first, other = grid.superseded(small().day)
+    assert other in small().events
+    assert first.program == other.program
+    assert first.created_at < first.started_at < other.created_at < other.started_at
+    assert other.ended_at <= first.ended_at
+    assert len({one.event_id for one in small().events}) == len(small().events)
+
+
+def test_one_price_is_revised_and_still_differs_from_its_neighbours():
+    # given the prices as first published and as they count in the end
+    changed = [
+        (first, last)
+        for first, last in zip(small().first_prices, small().prices, strict=True)
+        if first != last
+    ]
+
+    # when what has changed is looked at
+    [(first, last)] = changed
+
+    # then it is the price of one half hour in an event that stands then, and it is down
+    assert last.price_micros_per_kwh < first.price_micros_per_kwh
+    assert (first.program, first.started_at) == (last.program, last.started_at)
+    assert any(
+        one.program == last.program
+        and one.started_at <= last.started_at
+        and last.ended_at <= one.until
+        for one in small().events
+    )
+    assert small().feed["prices"] == [one.as_json() for one in small().first_prices]
+
+
 def test_registers_follow_the_powers_within_one_percent_unless_the_meter_lies():
     for step in small().steps:
         # given what the powers say
@@ -230,9 +263,10 @@ def test_tampered_packets_come_both_beside_the_good_one_and_instead_of_it():
     assert beside == {True, False}
 
 
-def test_prices_cover_the_evening_without_a_gap():
+@pytest.mark.parametrize("said", ["first_prices", "prices"])
+def test_prices_cover_the_evening_without_a_gap(said):
     for program in EVENT_NAMES:
-        prices = [price for price in small().prices if price.program == program]
+        prices = [price for price in getattr(small(), said) if price.program == program]
         assert all(one.ended_at == other.started_at for one, other in pairwise(prices))
         assert all(
             one.price_micros_per_kwh != other.price_micros_per_kwh
@@ -243,8 +277,25 @@ def test_prices_cover_the_evening_without_a_gap():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_smallest_fleet_has_every_fault_too(seed):
-    assert set(fresh(seed=seed, evses=10, step_s=60).truth.deliveries) == set(Label)
+def test_the_smallest_fleet_has_every_fault_too_and_every_trouble_of_the_grid_and_the_batteries(
+    seed,
+):
+    # given the smallest evening
+    evening = fresh(seed=seed, evses=10, step_s=60)
+
+    # when its truth is looked at
+    truth = evening.truth
+    _, superseding = grid.superseded(evening.day)
+    revised = evening.prices[grid.revised_at(evening.prices)]
+
+    # then everything has happened to somebody
+    assert set(truth.deliveries) == set(Label)
+    assert {reason for _, _, reason in truth.unpaid_of_event} == {
+        "EVENT_CANCELLED",
+        "THERMAL_LIMIT_REACHED",
+    }
+    assert any(event == superseding.event_id for _, event in truth.paid)
+    assert any(start == revised.started_at for _, _, start in truth.paid_by_price)
 
 
 @pytest.mark.parametrize("seed", range(5))

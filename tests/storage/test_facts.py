@@ -8,12 +8,13 @@ import polars as pl
 import psycopg
 import pytest
 
+from grid.records import EventSaid, PriceSaid
 from settlement.facts import Facts
 from settlement.periods import Period
 from settlement.schemas import BASELINE, ORDER, SETTLEMENT, SITE, TEMPERATURE
 from storage.engine import Role, connect
 from storage.facts import load_facts
-from storage.grid import EventRow, PriceRow, put_events, put_prices
+from storage.grid import put_events, put_prices
 from storage.registry import Contract, put_contracts, put_program
 from storage.temperatures import put_temperatures
 from storage.terms import put_baselines, put_orders, put_sites
@@ -46,7 +47,7 @@ class World:
     def event(
         self, name: str, start: datetime = EVENING, at: datetime = KNOWN, **facts: Any
     ) -> None:
-        row = EventRow(
+        row = EventSaid(
             event_id=name, program=facts.pop("program", "p"), started_at=start, ended_at=start + HOUR,
             created_at=start - DAY, status="scheduled", document=name.encode(), received_at=at,
         )  # fmt: skip
@@ -105,7 +106,7 @@ def test_everything_is_read_as_it_was_known(database: str) -> None:
         world.temperatures(EVENING + version * HOUR / 10, at=at)
         end = EVENING + HOUR
         with connect(database, Role.SETTLE) as conn:
-            put_prices(conn, [PriceRow("p", EVENING, end, version, "USD", b"", at)])
+            put_prices(conn, [PriceSaid("p", EVENING, end, version, "USD", b"", at)])
             put_contracts(conn, [Contract(name, "car", "p", 850_000, "acc", EVENING)], now=at)
             for put, schema, row in (
                 (put_sites, SITE.schema, (name, None, None, "")),

@@ -2,34 +2,30 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import psycopg
 import pytest
+import yaml
 
+from grid.records import EventSaid, PriceSaid
 from settlement.periods import Period
 from settlement.timeline import Price, Window
-from storage import fence
+from storage import fence, registry
 from storage.engine import Role, connect
-from storage.grid import (
-    EventRow,
-    PriceRow,
-    ended_events,
-    event_versions,
-    load_prices,
-    load_windows,
-    put_events,
-    put_prices,
-)
+from storage.grid import load_prices, put_events, put_prices
+from storage.windows import ended_events, event_versions, load_windows
 from tests.storage.made import NOON
 
+PROGRAM = Path(__file__).parents[2] / "programs" / "example-energy.yaml"
 HOUR = timedelta(hours=1)
 TODAY = Period(NOON, NOON + 12 * HOUR)
 FIRST, SECOND = NOON + 20 * HOUR, NOON + 30 * HOUR
 
 
-def event(received_at: datetime = FIRST, **facts: Any) -> EventRow:
+def event(received_at: datetime = FIRST, **facts: Any) -> EventSaid:
     said: dict[str, Any] = {
         "event_id": "e",
         "program": "p",
@@ -38,22 +34,22 @@ def event(received_at: datetime = FIRST, **facts: Any) -> EventRow:
         "created_at": NOON - HOUR,
         "status": "scheduled",
     } | facts
-    return EventRow(**said, document=repr(said).encode(), received_at=received_at)
+    return EventSaid(**said, document=repr(said).encode(), received_at=received_at)
 
 
-def price(received_at: datetime = FIRST, micros: int = 420_000, **facts: Any) -> PriceRow:
+def price(received_at: datetime = FIRST, micros: int = 420_000, **facts: Any) -> PriceSaid:
     said: dict[str, Any] = {
         "program": "p",
         "started_at": NOON,
         "ended_at": NOON + HOUR,
         "currency": "USD",
     } | facts
-    return PriceRow(**said, price_micros_per_kwh=micros, digest=b"digest", received_at=received_at)
+    return PriceSaid(**said, price_micros_per_kwh=micros, digest=b"digest", received_at=received_at)
 
 
-def say(dsn: str, *events: EventRow) -> int:
+def say(dsn: str, *events: EventSaid) -> int:
     with connect(dsn, Role.SETTLE) as conn:
-        return put_events(conn, events)
+        return put_events(conn, events).new
 
 
 def windows(dsn: str, known_at: datetime = FIRST, period: Period = TODAY) -> list[Window]:
@@ -62,15 +58,16 @@ def windows(dsn: str, known_at: datetime = FIRST, period: Period = TODAY) -> lis
 
 
 def test_an_event_is_read_as_it_was_known(database: str) -> None:
-    # given an event that is moved, regrouped and cancelled later
+    # given an event that is moved, regrouped and cancelled before it ends
     cut = NOON + HOUR + HOUR / 2
-    say(database, event())
+    first, second = NOON - HOUR, cut
+    say(database, event(first))
     say(
         database,
-        event(SECOND, ended_at=NOON + 3 * HOUR, primacy=7, site_group="north", cancelled_at=cut),
+        event(second, ended_at=NOON + 3 * HOUR, primacy=7, site_group="north", cancelled_at=cut),
     )
     # when it is read as of three times
-    before, then, now = (windows(database, at) for at in (FIRST - HOUR, FIRST, SECOND))
+    before, then, now = (windows(database, at) for at in (first - HOUR, first, second))
     # then
     start, created = NOON + HOUR, NOON - HOUR
     assert before == []
@@ -79,9 +76,27 @@ def test_an_event_is_read_as_it_was_known(database: str) -> None:
     with connect(database, Role.READ) as conn:
         versions = [
             event_versions(conn, ["e", "other"], known_at=at)
-            for at in (FIRST - HOUR, FIRST, SECOND)
+            for at in (first - HOUR, first, second)
         ]
     assert versions == [{}, {"e": 1}, {"e": 2}]
+
+
+def test_all_that_an_event_says_is_read(plain_database: str) -> None:
+    # given
+    said = event(
+        modes=("opModFixedW", "opModMaxLimW"),
+        randomize_start_s=60,
+        randomize_duration_s=-30,
+        resumes=False,
+        status="cancelled_with_randomization",
+        cancelled_at=NOON + HOUR + HOUR / 2,
+    )
+    say(plain_database, said)
+    # when
+    [found] = windows(plain_database)
+    # then
+    assert (found.modes, found.resumes, found.cancelled_randomly) == (said.modes, False, True)
+    assert (found.randomize_start_s, found.randomize_duration_s) == (60, -30)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +138,13 @@ def test_events_that_touch_a_period_are_read_in_the_order_of_their_names(
 
 
 def test_an_event_that_has_been_cancelled_still_ends_in_its_period(plain_database: str) -> None:
-    # given an event that is cancelled later: what it was paid must be looked at again
-    say(plain_database, event())
-    say(plain_database, event(SECOND, status="cancelled"))
+    # given an event that is cancelled as it runs: what it was paid must be looked at again
+    first, second = NOON - HOUR, NOON + HOUR + HOUR / 2
+    say(plain_database, event(first))
+    say(plain_database, event(second, status="cancelled", cancelled_at=second))
     # when
     with connect(plain_database, Role.READ) as conn:
-        found = [ended_events(conn, TODAY, known_at=at) for at in (FIRST - HOUR, FIRST, SECOND)]
+        found = [ended_events(conn, TODAY, known_at=at) for at in (first - HOUR, first, second)]
     # then
     period = Period(NOON + HOUR, NOON + 2 * HOUR)
     assert found == [{}, {"e": period}, {"e": period}]
@@ -137,7 +153,7 @@ def test_an_event_that_has_been_cancelled_still_ends_in_its_period(plain_databas
 def test_a_price_is_read_as_it_was_known(database: str) -> None:
     # given a price that is revised later
     with connect(database, Role.SETTLE) as conn:
-        assert [put_prices(conn, [one]) for one in (price(), price(), price(SECOND, -5))] == [
+        assert [put_prices(conn, [one]).new for one in (price(), price(), price(SECOND, -5))] == [
             1,
             0,
             1,
@@ -179,7 +195,7 @@ def test_two_who_hear_news_at_once_keep_each_version_once(database: str, same: b
     def hear(primacy: int) -> int:
         with connect(database, Role.SETTLE) as conn:
             start.wait(30)
-            return put_events(conn, [event(primacy=primacy)])
+            return put_events(conn, [event(NOON, primacy=primacy)]).new
 
     # when both hear of an event at once
     with ThreadPoolExecutor(2) as threads:
@@ -188,3 +204,22 @@ def test_two_who_hear_news_at_once_keep_each_version_once(database: str, same: b
     assert sum(new) == (1 if same else 2)
     with connect(database, Role.READ) as conn:
         assert event_versions(conn, ["e"], known_at=FIRST) == {"e": 1 if same else 2}
+
+
+def test_a_price_in_a_currency_that_its_program_never_had_is_passed_over(
+    plain_database: str,
+) -> None:
+    # given prices in two currencies, and then a program with one of them
+    stated = {"program": "p", "version": 1, "currency": "USD", "price": {"source": "rtp"}}
+    program = yaml.safe_load(PROGRAM.read_text()) | stated
+    with connect(plain_database, Role.SETTLE) as conn:
+        put_prices(conn, [price(micros=1), price(micros=2, currency="EUR")])
+        before = load_prices(conn, TODAY, known_at=FIRST)
+        registry.put_program(conn, program, valid_from=NOON, source="made here", now=SECOND)
+        # when
+        after = load_prices(conn, TODAY, known_at=SECOND)
+        again = load_prices(conn, TODAY, known_at=FIRST)
+    # then the last price in its currency counts, and what was known before stays as it was
+    assert [one.price_micros_per_kwh for one in before] == [2]
+    assert [one.price_micros_per_kwh for one in after] == [1]
+    assert again == before

@@ -101,6 +101,7 @@ def test_time_series_are_cut_into_weeks_in_the_engines_own_way(database):
                 ("raw_packet", "signed_at", 7),
                 ("reading", "started_at", 7),
                 ("temperature", "measured_at", 7),
+                ("thermal_sample", "measured_at", 7),
             }
         else:
             series = conn.execute(

@@ -6,8 +6,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from settlement.periods import Period
 from storage.engine import Role, connect
+from storage.event_decisions import late_versions
 from storage.migrate import downgrade, migrate
+from storage.windows import load_windows
 from tests.storage.made import NOON
 
 WEEK = timedelta(weeks=1)
@@ -82,6 +85,40 @@ def test_what_stood_before_is_version_one_and_known_from_when_it_counted(before)
     assert rows(before, "select judged_at, judged_at = received_at from reading order by 1") == [
         (NOON + number * (WEEK + timedelta(hours=1)), True) for number in range(3)
     ]
+
+
+def test_versions_that_counted_before_late_ones_needed_a_word_count_still(plain_database):
+    # given, from before, an event that was created as it ran, and one that was changed after its end
+    downgrade(plain_database, "0011")
+    with connect(plain_database, Role.SETTLE) as settle:
+        for name, number, end, created, received in (
+            ("late", 1, 60, 20, 20),
+            ("changed", 1, 60, -60, -60),
+            ("changed", 2, 90, -60, 300),
+        ):
+            settle.execute(
+                "insert into event_version (event_id, version, digest, program, started_at, ended_at,"
+                " created_at, status, document, received_at)"
+                " values (%s, %s, 'digest', 'p', %s, %s, %s, 'completed', 'said', %s)",
+                [
+                    name,
+                    number,
+                    NOON,
+                    *(NOON + timedelta(minutes=n) for n in (end, created, received)),
+                ],
+            )
+    # when
+    migrate(plain_database)
+    # then they count as they did, as known then and now, and nothing waits for a word
+    with connect(plain_database, Role.READ) as conn:
+        for known_at, end in ((NOON + timedelta(minutes=299), 60), (NOON + WEEK / 7, 90)):
+            found = {
+                one.event_id: one.certain
+                for one in load_windows(conn, Period(NOON, NOON + WEEK / 7), known_at=known_at)
+            }
+            assert found["late"] == Period(NOON, NOON + timedelta(minutes=60))
+            assert found["changed"] == Period(NOON, NOON + timedelta(minutes=end))
+        assert late_versions(conn) == []
 
 
 def test_what_is_carried_over_stays_append_only_in_every_part(before):

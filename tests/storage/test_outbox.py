@@ -10,11 +10,11 @@ from psycopg.errors import InsufficientPrivilege
 
 from embedded.processes import wait_until
 from settlement.posting import DOUBTFUL, OPEN, IllegalMoveError, Outcome, State
-from storage import outbox
+from storage import lanes, outbox, outbox_figures
 from storage.engine import Role, connect
 from storage.errors import DatabaseUnavailableError
 from storage.outbox import Claimed, OpenTransactionError, PostingRefusedError, Recorded, Result
-from tests.postings import NOON, empty, outbox_database, posting, postings
+from tests.postings import NOON, clear, empty, outbox_database, posting, postings
 
 PARTNER = "clearinghouse"
 LEASE = timedelta(seconds=30)
@@ -61,11 +61,16 @@ def ask(database):
 def book(conn, *given, at=NOON) -> int:
     new = outbox.enqueue(conn, given, at)
     conn.commit()
+    clear(dsn_of(conn))
     return new
 
 
-def claim(conn, *, now=NOON, limit=10, lease=LEASE, partner=PARTNER) -> list[Claimed]:
-    return outbox.claim(conn, partner=partner, now=now, limit=limit, lease=lease)
+def dsn_of(conn) -> str:
+    return f"host={conn.info.host} port={conn.info.port} dbname={conn.info.dbname}"
+
+
+def claim(conn, *, now=NOON, limit=10, lease=LEASE, partner=PARTNER, **options) -> list[Claimed]:
+    return outbox.claim(conn, partner=partner, now=now, limit=limit, lease=lease, **options)
 
 
 def result(claimed: Claimed, outcome: Outcome, state: State, *, at=NOON, next_at=None) -> Result:
@@ -113,7 +118,7 @@ def test_what_is_booked_is_stored_byte_for_byte_and_due_at_once(books, poster, a
         "select state, attempts, next_attempt_at, leased_until, detail, changed_at, count(*) from posting_state group by 1, 2, 3, 4, 5, 6"
     )
     assert states == ([("pending", 0, NOON, None, "", NOON, count)] if count else [])
-    assert outbox.pending_count(poster) == count
+    assert outbox_figures.pending_count(poster) == count
 
 
 def test_nothing_is_stored_when_the_booking_is_rolled_back(books, ask):
@@ -258,6 +263,136 @@ def test_a_claim_takes_the_longest_due_first_whatever_their_states(books, poster
     assert [c.posting.settlement_id for c in claimed] == ["settlement-1"]
 
 
+def test_what_is_not_screened_yet_is_not_claimed(books, poster, database):
+    # given a posting that nobody has held against the limits
+    outbox.enqueue(books, [posting()], NOON)
+    books.commit()
+    assert claim(poster) == []
+    assert outbox_figures.next_due_at(poster) is None
+
+    # when it is screened
+    clear(database)
+
+    # then
+    assert [c.posting for c in claim(poster)] == [posting()]
+
+
+def test_what_stands_in_a_file_for_the_bank_is_not_claimed(books, poster):
+    # given
+    book(books, posting(1), posting(2))
+    poster.execute(
+        "insert into payout_file_line (posting_id, file_id) values (%s, 'file-1')",
+        [posting(1).posting_id],
+    )
+    poster.commit()
+
+    # when, then
+    assert [c.posting for c in claim(poster)] == [posting(2)]
+    poster.execute("delete from payout_file_line")
+    poster.commit()
+    assert [c.posting for c in claim(poster)] == [posting(1)]
+
+
+def test_nothing_is_claimed_while_the_lane_rests(books, poster):
+    # given a partner that has asked another poster to wait
+    book(books, posting(1), posting(2, partner="another house"))
+    lanes.prolong(poster, partner=PARTNER, until=NOON + SECOND, why="429", now=NOON)
+
+    # when, then
+    assert claim(poster) == []
+    assert len(claim(poster, partner="another house")) == 1
+    assert len(claim(poster, now=NOON + SECOND)) == 1
+
+
+def failed_before(books, poster, *numbers: int) -> None:
+    """Postings that were sent, to no effect that is known, and are due again since noon."""
+    book(books, *map(posting, numbers))
+    for claimed in claim(poster, limit=len(numbers)):
+        outbox.record(poster, [lost(claimed, next_at=NOON)], now=NOON)
+
+
+def shares(claimed: list[Claimed]) -> tuple[int, int]:
+    """First attempts, and retries."""
+    retries = sum(one.attempt > 1 for one in claimed)
+    return len(claimed) - retries, retries
+
+
+def test_retries_do_not_keep_first_attempts_waiting_nor_first_attempts_them(books, poster):
+    # given ten retries, all due longer than the ten that were booked after them
+    failed_before(books, poster, *range(1, 11))
+    book(books, *map(posting, range(11, 21)), at=NOON + SECOND)
+    later = NOON + 5 * SECOND
+
+    # when, then some of each go out, as the budget says, and what room is left goes to whoever waits
+    assert shares(claim(poster, now=later, limit=5, retries_max=1)) == (4, 1)
+    assert shares(claim(poster, now=later, limit=5, retries_max=0)) == (5, 0)
+    assert shares(claim(poster, now=later, limit=5, retries_max=1)) == (1, 4)
+    assert shares(claim(poster, now=later, limit=9, retries_max=0)) == (0, 5)
+
+
+def test_an_account_does_not_wait_for_what_others_book_later(books, poster):
+    # given one posting of one account, and then a hundred of another
+    book(books, posting(1))
+    book(books, *map(posting, range(2, 102)), at=NOON + SECOND)
+
+    # when, then
+    assert claim(poster, now=NOON + 9 * SECOND, limit=1)[0].posting == posting(1)
+
+
+def test_a_claim_looks_at_a_few_rows_however_long_the_queue(books, poster, database, ask):
+    # given
+    book(books, *postings(5_000))
+    with psycopg.connect(database, user="v2g", autocommit=True) as conn:
+        conn.execute("vacuum analyze posting, posting_state")
+    looked_at = "select idx_tup_fetch + seq_tup_read from pg_stat_user_tables where relname = 'posting_state'"
+    [(before,)] = ask(looked_at)
+
+    # when
+    for _ in range(20):
+        claim(poster, limit=5)
+    poster.execute("select pg_stat_force_next_flush()")
+    poster.commit()
+    poster.execute("select 1")
+    poster.commit()
+
+    # then it is the index that is walked
+    [(after,)] = ask(looked_at)
+    assert 0 < after - before < 20 * 5 * 20
+
+
+# --- giving back -----------------------------------------------------------------------------------
+
+
+def test_what_was_claimed_and_not_sent_is_given_back_as_if_nothing_had_been(books, poster, ask):
+    # given one that was never sent, and one that stands in doubt
+    failed_before(books, poster, 1)
+    book(books, posting(2))
+    claimed = claim(poster)
+
+    # when
+    given = outbox.give_back(poster, claimed, now=NOON + SECOND)
+
+    # then both are due at once, their attempts were none, and the doubt stands
+    assert given == 2
+    assert ask(
+        "select state, attempts, next_attempt_at, leased_until from posting_state order by 1"
+    ) == [("queued", 0, NOON + SECOND, None), ("unknown", 1, NOON + SECOND, None)]
+    assert ask("select count(*) from receipt") == [(1,)]
+    assert {one.attempt for one in claim(poster, now=NOON + SECOND)} == {1, 2}
+
+
+def test_what_another_has_claimed_since_cannot_be_given_back(books, poster, other_poster, ask):
+    # given a claim whose lease ran out, and a newer one
+    book(books, posting())
+    old = claim(poster)
+    claim(other_poster, now=NOON + LEASE)
+
+    # when, then
+    assert outbox.give_back(poster, old, now=NOON + LEASE) == 0
+    assert ask("select state, attempts from posting_state") == [("sent", 2)]
+    assert outbox.give_back(poster, [], now=NOON) == 0
+
+
 def test_a_claim_does_not_wait_for_another_poster_to_commit(books, poster, other_poster):
     # given a poster that is just claiming
     book(books, posting(1), posting(2))
@@ -283,9 +418,9 @@ def test_a_partner_gets_only_its_own_postings(books, poster):
 
     # then
     assert [c.posting.settlement_id for c in claimed] == ["settlement-2"]
-    assert outbox.next_due_at(poster, partner=PARTNER) == NOON
-    assert [t.postings for t in outbox.totals(poster, partner=PARTNER)] == [1]
-    assert outbox.pending_count(poster) == 2
+    assert outbox_figures.next_due_at(poster, partner=PARTNER) == NOON
+    assert [t.postings for t in outbox_figures.totals(poster, partner=PARTNER)] == [1]
+    assert outbox_figures.pending_count(poster) == 2
 
 
 def test_two_posters_never_hold_the_same_posting(books, database):
@@ -351,7 +486,7 @@ def test_what_is_final_or_parked_is_never_claimed(books, poster, state):
 
     # when, then
     assert claim(poster, now=NOON + timedelta(days=365)) == []
-    assert outbox.next_due_at(poster) is None
+    assert outbox_figures.next_due_at(poster) is None
 
 
 def test_a_claim_counts_the_disputes_so_far(books, poster):
@@ -360,7 +495,7 @@ def test_a_claim_counts_the_disputes_so_far(books, poster):
     for outcome, state in [
         (Outcome.ECHO_DIFFERS, State.DISPUTED),
         (Outcome.LOST, State.UNKNOWN),
-        (Outcome.ECHO_DIFFERS, State.DISPUTED),
+        (Outcome.SIGNATURE_WRONG, State.DISPUTED),
     ]:
         [claimed] = claim(poster)
         outbox.record(poster, [result(claimed, outcome, state, next_at=NOON)], now=NOON)
@@ -498,39 +633,7 @@ def test_a_lost_connection_is_told_as_such(poster, ask):
         claim(poster)
 
 
-# --- a person looks, and figures -------------------------------------------------------------------
-
-
-def test_a_parked_posting_goes_out_again_under_its_id_once_a_person_releases_it(books, poster, ask):
-    # given
-    book(books, posting())
-    [claimed] = claim(poster)
-    outbox.record(poster, [result(claimed, Outcome.CONFLICT, State.PARKED)], now=NOON)
-
-    # when
-    released = outbox.release(
-        poster, posting().posting_id, why="the partner has corrected its book", now=NOON
-    )
-
-    # then
-    assert released
-    assert ask("select state, detail from posting_state") == [
-        ("unknown", "the partner has corrected its book")
-    ]
-    [again] = claim(poster)
-    assert (again.posting, again.attempt, again.doubtful) == (posting(), 2, True)
-
-
-def test_only_a_parked_posting_can_be_released(books, poster, ask):
-    # given
-    book(books, posting())
-
-    # when
-    released = outbox.release(poster, posting().posting_id, why="impatience", now=NOON)
-
-    # then
-    assert not released
-    assert ask("select state from posting_state") == [("pending",)]
+# --- figures -------------------------------------------------------------------
 
 
 def test_totals_add_up_money_exactly_by_state_and_currency(books, poster):
@@ -545,24 +648,24 @@ def test_totals_add_up_money_exactly_by_state_and_currency(books, poster):
     outbox.record(poster, [acknowledged(claimed)], now=NOON)
 
     # when
-    totals = outbox.totals(poster)
+    totals = outbox_figures.totals(poster)
 
     # then
     assert sum(t.amount_minor for t in totals if t.currency == "USD") == 3 * much
     assert sum(t.postings for t in totals) == 4
     assert {t.state for t in totals} == {State.ACKNOWLEDGED, State.PENDING}
-    assert [t.state for t in outbox.totals(poster, states={State.ACKNOWLEDGED})] == [
+    assert [t.state for t in outbox_figures.totals(poster, states={State.ACKNOWLEDGED})] == [
         State.ACKNOWLEDGED
     ]
 
 
 def test_the_next_due_time_is_that_of_the_first_open_posting(books, poster):
     # given
-    assert outbox.next_due_at(poster) is None
+    assert outbox_figures.next_due_at(poster) is None
     book(books, posting(1), at=NOON + 5 * SECOND)
     book(books, posting(2), at=NOON + 9 * SECOND)
 
     # when, then
-    assert outbox.next_due_at(poster) == NOON + 5 * SECOND
+    assert outbox_figures.next_due_at(poster) == NOON + 5 * SECOND
     claim(poster, now=NOON + 5 * SECOND)
-    assert outbox.next_due_at(poster) == NOON + 9 * SECOND
+    assert outbox_figures.next_due_at(poster) == NOON + 9 * SECOND

@@ -10,10 +10,12 @@ from typing import Any
 import psycopg
 import yaml
 
+from grid.records import EventSaid, PriceSaid
 from settlement.periods import Period
 from settlement.signatures import DeviceKey
 from storage.engine import Role, connect
-from storage.grid import EventRow, PriceRow, put_events, put_prices
+from storage.event_decisions import Decision, decide
+from storage.grid import put_events, put_prices
 from storage.keys import enrol_keys
 from storage.landing import Arrival, Fate, Lander
 from storage.registry import Contract, put_contracts, put_program
@@ -92,27 +94,36 @@ class Scene:
         **facts: Any,
     ) -> None:
         """A version of an event, received now."""
-        row = EventRow(
+        row = EventSaid(
             event_id=name,
             program=facts.get("program", PROGRAM),
             started_at=start,
             ended_at=end,
-            created_at=facts.pop("created_at", START - HOUR),
+            created_at=facts.pop("created_at", min(start, START) - HOUR),
             status=facts.get("status", "scheduled"),
             document=f"{name} {start} {end} {facts}".encode(),
             received_at=now(),
             primacy=facts.get("primacy", 0),
             site_group=facts.get("group", ""),
             cancelled_at=facts.get("cancelled_at"),
+            modes=facts.get("modes", ()),
+            randomize_start_s=facts.get("randomize_start_s", 0),
+            randomize_duration_s=facts.get("randomize_duration_s", 0),
+            resumes=facts.get("resumes", True),
         )
         with connect(self.dsn, Role.SETTLE) as conn:
             put_events(conn, [row])
+
+    def approve(self, version: int, name: str = "peak") -> None:
+        """A person approves a version of an event that came after it had ended."""
+        with connect(self.dsn, Role.SETTLE) as conn:
+            decide(conn, name, version, Decision.APPROVED, by="Ada", now=now())
 
     def price(self, start: datetime, end: datetime, micros: int) -> None:
         """A version of a price, received now."""
         digest = sha256(f"{start} {end} {micros}".encode()).digest()
         with connect(self.dsn, Role.SETTLE) as conn:
-            put_prices(conn, [PriceRow(PROGRAM, start, end, micros, "USD", digest, now())])
+            put_prices(conn, [PriceSaid(PROGRAM, start, end, micros, "USD", digest, now())])
 
     def set_up(self, *evses: str) -> None:
         """An event from 17:00 to 18:00, one price around it, and these EVSEs enrolled."""

@@ -130,6 +130,7 @@ def test_news_without_effect_on_money_revise_nothing(scene: Scene) -> None:
 def test_a_settlement_says_from_which_versions_it_came(scene: Scene) -> None:
     # given a second version of everything
     scene.event(end=START + 2 * HOUR)
+    scene.approve(2)
     scene.contract(ONE, incentive_rate_ppm=900_000)
     scene.program(version=2, valid_from=START - timedelta(days=2))
     # when
@@ -146,11 +147,58 @@ def test_an_event_that_goes_over_to_another_program_is_taken_back_from_the_first
     # given a second program, and the event in it from now on
     scene.program(program="another", valid_from=START - timedelta(days=30))
     scene.event(program="another")
+    scene.approve(2)
     # when
     summary = scene.settle()
     # then
     assert (summary.amount_minor, summary.booked_minor) == (0, -129)
     assert scene.owed() == {}
+
+
+def test_a_change_after_the_end_moves_no_money_until_it_is_approved_and_then_as_an_adjustment(
+    scene: Scene,
+) -> None:
+    # given a utility that says, long after it was settled, that the event had begun at 17:10 only
+    scene.event(start=START + timedelta(minutes=10))
+    before = scene.settle()
+    # when a person approves it
+    scene.approve(2)
+    after = scene.settle()
+    # then 80 of 120 packets are left: 2.4 kWh × 0.42 × 0.85 = 0.8568; what was taken back says so
+    assert (before.revisions, before.booked_minor) == (0, 0)
+    assert (after.revisions, after.booked_minor) == (1, 86 - 129)
+    assert scene.owed() == {OWN: 86}
+    assert scene.rows("select kind, amount_minor from posting order by created_at") == [
+        ("payout", 129),
+        ("adjustment", 86 - 129),
+    ]
+    assert [(one.reason, one.energy_milliwh) for one in after.unpaid] == [
+        ("OUTSIDE_WINDOW", 1_200_000)
+    ]
+    # and a third version, that nobody has approved, changes nothing again
+    scene.event(status="cancelled")
+    assert scene.settle().revisions == 0
+
+
+def test_time_that_randomisation_leaves_open_is_listed_with_what_it_would_have_been(
+    plain_database: str,
+) -> None:
+    # given an event whose devices may begin up to five minutes late, and a car that was there at once
+    scene = Scene(plain_database)
+    scene.enrol(ONE)
+    scene.event(randomize_start_s=300)
+    scene.price(WHOLE.started_at, WHOLE.ended_at, 420_000)
+    scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
+    # when
+    summary = scene.settle()
+    # then 25 of 30 minutes are paid, 3 kWh × 0.42 × 0.85 = 1.071, and 0.6 kWh would have been 0.2142
+    assert summary.booked_minor == 107
+    assert [(one.reason, one.energy_milliwh) for one in summary.unpaid] == [
+        ("EVENT_RANDOMISED", 600_000)
+    ]
+    assert scene.rows("select event_id, reason, would_have_been_micros from unpaid") == [
+        ("peak", "EVENT_RANDOMISED", 214_200)
+    ]
 
 
 def _arrivals(scene: Scene) -> dict[str, Callable[[], object]]:

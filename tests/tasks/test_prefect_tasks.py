@@ -12,13 +12,14 @@ from prefect.states import Completed, Failed
 from psycopg import errors
 
 from expectations.gate import GateBrokenError
+from grid.errors import GridConfigError
 from storage.books import ConcurrentRunError
 from storage.errors import DatabaseUnavailableError, InsecureSecretError, UnsafeDatabaseError
-from tasks import prefect_tasks as steps
-from tasks.grid import FeedRefusedError, FeedUnavailableError, FeedUnreadableError
+from tasks.prefect_tasks import paying, publishing, settling, step, watching
 
 RUN = TaskRun(task_key="step", dynamic_key="0")
-STEPS = [one for one in vars(steps).values() if isinstance(one, Task)]
+PARTS = (settling, publishing, paying, watching)
+STEPS = [one for part in PARTS for one in vars(part).values() if isinstance(one, Task)]
 
 
 def test_there_is_a_wrapper_for_every_step():
@@ -30,8 +31,23 @@ def test_there_is_a_wrapper_for_every_step():
         "publish totals",
         "run the calendar",
         "publish the calendar's runs",
+        "publish postings",
+        "publish feeds",
+        "publish judgements",
+        "publish quality",
+        "publish reconciliation",
+        "publish certificates",
+        "publish notices",
+        "publish a table",
+        "measure queues",
         "sync grid",
+        "screen postings",
+        "find large payouts",
+        "decide about a payout",
         "post pending",
+        "watch certificates",
+        "note certificates",
+        "tell partners",
     }
 
 
@@ -58,8 +74,7 @@ PASSING = [
     errors.DeadlockDetected(),
     errors.AdminShutdown(),
     errors.ConnectionFailure(),
-    FeedUnavailableError("/v1/events", "HTTP 503"),
-    steps.JudgeBusyError(),
+    step.JudgeBusyError(),
 ]
 LASTING = [
     errors.QueryCanceled(),
@@ -67,27 +82,26 @@ LASTING = [
     errors.InsufficientPrivilege(),
     errors.UndefinedColumn(),
     UnsafeDatabaseError({"fsync": "off"}),
-    FeedRefusedError("/v1/events", 401),
-    FeedUnreadableError("events", "[]", "an object"),
+    GridConfigError(Path("grid.yaml"), ["feeds: missing"]),
     GateBrokenError("a check", "no such column"),
     InsecureSecretError(Path("token"), "mode 0644", "chmod 600"),
-    steps.HalfAPeriodError(None, None),
+    settling.HalfAPeriodError(None, None),
     ValueError("anything else"),
 ]
 
 
 @pytest.mark.parametrize("error", PASSING, ids=lambda e: type(e).__name__)
 def test_what_passes_by_itself_is_tried_again(error):
-    assert steps.passes_by_itself(STEPS[0], RUN, Failed(data=error))
+    assert step.passes_by_itself(STEPS[0], RUN, Failed(data=error))
 
 
 @pytest.mark.parametrize("error", LASTING, ids=lambda e: type(e).__name__)
 def test_what_lasts_is_not_tried_again(error):
-    assert not steps.passes_by_itself(STEPS[0], RUN, Failed(data=error))
+    assert not step.passes_by_itself(STEPS[0], RUN, Failed(data=error))
 
 
 def test_a_step_that_succeeded_is_not_tried_again():
-    assert not steps.passes_by_itself(STEPS[0], RUN, Completed(data=None))
+    assert not step.passes_by_itself(STEPS[0], RUN, Completed(data=None))
 
 
 LOOK = """
@@ -98,7 +112,7 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 import psycopg
 psycopg.connect = refuse
 import flows.settle_period, flows.true_up, flows.post_pending, flows.sync_grid_events, flows.deploy
-import tasks.prefect_tasks
+from tasks.prefect_tasks import paying, publishing, settling, watching
 assert "great_expectations" not in sys.modules, "Great Expectations is imported when a check runs"
 """
 

@@ -30,7 +30,9 @@ def test_every_past_run_comes_to_the_same_after_many_changes(scene: Scene) -> No
         lambda: scene.contract(ONE, incentive_rate_ppm=1_000_000, account="heir"),
         lambda: scene.program(version=2, valid_from=START - timedelta(days=2), tiers={}),
         lambda: scene.event(end=START + HOUR / 4),
+        lambda: scene.approve(2),
         lambda: scene.event(status="cancelled"),
+        lambda: scene.approve(3),
     ]
     summaries = []
     for change in changes:
@@ -41,7 +43,8 @@ def test_every_past_run_comes_to_the_same_after_many_changes(scene: Scene) -> No
     # then
     assert [one.stands and one.inputs_same for one in replayed] == [True] * len(changes)
     assert [one.replayed for one in replayed] == [one.outputs_digest for one in summaries]
-    assert len({one.outputs_digest for one in summaries}) == len(changes)
+    # and what waits for a word changes nothing
+    assert len({one.outputs_digest for one in summaries}) == len(changes) - 2
 
 
 def test_what_is_known_later_does_not_count_for_an_earlier_time(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -110,6 +110,41 @@ def test_an_event_across_the_edge_of_a_period_is_confirmed_by_the_run_that_settl
     assert (first.reason, second.reason) == ("", "")
     assert (first.lines, second.lines) == (0, 6)
     assert first.unpaid + second.unpaid == scene.one("select count(*) from unpaid")
+
+
+def test_windows_that_are_drawn_late_superseded_and_approved_are_confirmed(scene: Scene) -> None:
+    # given beside the two events one whose devices begin two minutes late at most, one that came late, one
+    # that was superseded for good, by one that limits, and one that was approved after it had ended
+    def clock(minutes: int) -> datetime:
+        return START + timedelta(minutes=minutes)
+
+    fixed, limit = ("opModFixedW",), ("csipaus:opModExpLimW",)
+    scene.event("drawn", clock(70), clock(74), created_at=START, modes=fixed, randomize_start_s=120)
+    scene.event("late", clock(74), clock(76), created_at=clock(75))
+    scene.event("over", clock(76), clock(80), created_at=START, modes=limit, resumes=False)
+    scene.event("by", clock(77), clock(78), created_at=clock(1), modes=limit)
+    scene.event("approved", clock(79), clock(80), created_at=clock(90), primacy=0)
+    scene.approve(1, "approved")
+
+    summary = scene.settle()
+
+    opinion = opinion_of(summary)
+    assert (summary.state, opinion.reason, opinion.differences) == ("settled", "", 0)
+    minute = 120_000  # of 7.2 kW
+    unpaid = dict(
+        scene.rows(
+            f"""
+            select event_id || ' ' || reason, (sum(energy_milliwh) / {minute})::int from unpaid
+            where vehicle_id = '{vehicle_of(TWO)}' and event_id in ('drawn', 'late', 'over')
+            group by 1
+            """
+        )
+    )
+    assert unpaid == {
+        "drawn EVENT_RANDOMISED": 2,
+        "late LATE_NOTICE": 1,
+        "over EVENT_SUPERSEDED": 1,
+    }
 
 
 def test_a_run_of_other_programs_is_not_held_for_what_it_leaves_out(scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tasks.settings import Settings
+from tasks.settings import Settings, grid_of
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def test_only_the_database_must_be_named(monkeypatch):
 
     assert settings.database_url == "host=/run/postgresql dbname=v2g"
     assert settings.settle_grace.total_seconds() == 15 * 60
-    assert settings.utility_token_file is None
+    assert grid_of(settings).feeds == ()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,6 @@ def test_only_the_database_must_be_named(monkeypatch):
         ("V2G_DATABASE_URL", ""),
         ("V2G_SETTLE_GRACE_MINUTES", "-1"),
         ("V2G_SETTLE_GRACE_MINUTES", "soon"),
-        ("V2G_UTILITY_URL", "utility.example"),
         ("V2G_CLEARINGHOUSE_URL", "file:///etc/passwd"),
         ("V2G_JUDGE_THREADS", "0"),
         ("V2G_ORACLE_SHARE_PPM", "-1"),

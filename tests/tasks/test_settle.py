@@ -4,12 +4,16 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from settlement.periods import Period
+from tasks.posting.run import Clearinghouse, post_pending
 from tasks.settle import PeriodNotOverError, due_period, summary_of
 from tests.packets import Key
+from tests.postings import clear
+from tests.tasks.posting.scripted import ScriptedServer, answers
 from tests.tasks.scene import HOUR, START, WHOLE, Scene, now, vehicle_of
 
 ONE, TWO = "DE*V2G*E00001", "DE*V2G*E00002"
@@ -120,6 +124,32 @@ def test_late_packets_are_booked_as_the_difference(scene: Scene) -> None:
     assert body == first != second
 
 
+def test_a_later_correction_goes_out_as_a_posting_of_its_own_that_refers_to_the_first(
+    scene: Scene,
+) -> None:
+    def post(server: ScriptedServer) -> dict[str, Any]:
+        clear(scene.dsn)
+        post_pending(scene.dsn, Clearinghouse(server.url, "x"), clock=now, random=random.Random(1))
+        return dict(server.requests[-1].fields)
+
+    with ScriptedServer(answers(201)) as server:
+        # given a settled half hour that the partner holds
+        scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
+        scene.settle()
+        first = post(server)
+
+        # when the other half hour arrives late, and what differs is posted
+        scene.deliver(scene.packet(ONE, n) for n in range(120, 240))
+        scene.settle()
+        second = post(server)
+
+    # then the first is as it was, and the second says what it corrects
+    assert len(server.requests) == 2
+    assert (first["amount_minor"], first["supersedes"]) == ("129", None)
+    assert (second["amount_minor"], second["supersedes"]) == ("196", first["settlement_id"])
+    assert second["posting_id"] != first["posting_id"]
+
+
 def test_a_conflict_found_later_takes_back_what_was_paid_for_it(scene: Scene) -> None:
     # given a settled half hour
     scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
@@ -161,6 +191,7 @@ def test_an_event_cancelled_afterwards_is_taken_back(scene: Scene) -> None:
     scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
     scene.settle()
     scene.event(status="cancelled")
+    scene.approve(2)
     summary = scene.settle()
     assert (summary.amount_minor, summary.booked_minor) == (0, -129)
     assert scene.owed() == {}
@@ -254,10 +285,12 @@ def test_what_returns_to_an_earlier_version_is_in_force_again(scene: Scene) -> N
     scene.deliver(scene.packet(ONE, n) for n in HALF_HOUR)
     first = scene.settle().amount_minor
     scene.event(status="cancelled")
+    scene.approve(2)
     scene.price(WHOLE.started_at, WHOLE.ended_at, 210_000)
     assert scene.settle().amount_minor == 0
     # when both return, word for word, to what they were
     scene.event()
+    scene.approve(3)
     scene.price(WHOLE.started_at, WHOLE.ended_at, 420_000)
     # then so does the amount; and the same again is no further version
     assert scene.settle().amount_minor == first
@@ -292,6 +325,7 @@ def test_an_event_that_another_run_has_settled_is_not_paid_again_by_the_outer_on
     scene.event("inner", START + quarter, START + 2 * quarter, created_at=START)
     scene.deliver(scene.packet(ONE, n) for n in range(240))
     scene.event("peak", status="cancelled")
+    scene.approve(2)
     # when the inner one is settled in an earlier period than the outer one
     first = scene.settle(Period(START, START + 2 * quarter))
     second = scene.settle(Period(START + 2 * quarter, START + HOUR))

@@ -154,6 +154,7 @@ def test_a_settlement_that_lost_its_energy_is_stated_as_nothing(
     delivering(scene, A)
     scene.settle()
     scene.event(status="cancelled")
+    scene.approve(2)
     scene.settle()
     # when
     pack = stated(scene, vehicle_id=VEHICLE)
@@ -168,8 +169,10 @@ def test_a_settlement_that_lost_its_energy_is_stated_as_nothing(
 def test_a_baseline_that_was_computed_is_in_the_pack_as_used(
     scene: Scene, threads: Executor
 ) -> None:
-    # given: half an hour of discharge before the event is the baseline
-    scene.set_up(A)
+    # given: half an hour of discharge before the event is the baseline, and an approved event that was
+    # created when that was known
+    scene.enrol(A)
+    scene.price(WHOLE.started_at, WHOLE.ended_at, 420_000)
     scene.program(
         valid_from=START - HOUR,
         version=2,
@@ -195,6 +198,7 @@ def test_a_baseline_that_was_computed_is_in_the_pack_as_used(
         for n in range(360)
     )
     scene.event(created_at=now(), status="active")
+    scene.approve(1)
     scene.settle()
     # when
     pack = stated(scene, vehicle_id=VEHICLE)

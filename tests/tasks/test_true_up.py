@@ -93,6 +93,26 @@ def test_late_packets_are_booked_on_their_original_day(scene: Scene) -> None:
     ]
 
 
+def test_an_event_that_was_changed_too_late_is_trued_up_once_it_is_approved(scene: Scene) -> None:
+    # given a first run, and a utility that says days later that the event had begun at 17:10
+    true_up(scene.dsn, clock=after(1))
+    scene.event(start=START + timedelta(minutes=10))
+    # when one run comes before a person has approved it, and one after
+    before = true_up(scene.dsn, clock=after(12))
+    scene.approve(2)
+    final = true_up(scene.dsn, clock=after(55))
+    # then 2.4 × 0.42 × 0.85 = 0.8568 on the original day, and the runs of before replay as they were
+    assert names(before) == [("true_up", "settled", 0)]
+    assert names(final) == [("final", "settled", 86 - 129)]
+    assert scene.rows("select kind, period_at from journal_entry order by booked_at") == [
+        (kind, START.replace(hour=0)) for kind in ("payout", "adjustment")
+    ]
+    for (run_id,) in scene.rows("select run_id from settlement_run"):
+        verdict = verify_run(scene.dsn, run_id)
+        assert verdict.stands
+        assert verdict.inputs_same
+
+
 def test_below_the_threshold_it_is_reported_and_the_run_without_one_books_it(scene: Scene) -> None:
     # given a price that changes the amount by 6 cents, below the true-up's 10
     true_up(scene.dsn, clock=after(1))

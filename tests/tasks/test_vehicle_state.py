@@ -181,9 +181,15 @@ def test_the_state_is_the_only_use_of_its_table_and_nothing_that_pays_can_reach_
         "cli.quarantine",
         "cli.true_up",
         "cli.vehicles",
-        "tasks.prefect_tasks",
+        "tasks.prefect_tasks.settling",
     }
-    for payer in ("tasks.settle", "tasks.true_up", "tasks.post", "tasks.computing", "tasks.judge"):
+    for payer in (
+        "tasks.settle",
+        "tasks.true_up",
+        "tasks.posting.run",
+        "tasks.computing",
+        "tasks.judge",
+    ):
         reached = graph.find_upstream_modules(payer)
         assert not reached & {*caches, "tasks.vehicle_state"}, payer
     # and no SQL elsewhere names the table
@@ -198,7 +204,7 @@ def test_the_state_is_the_only_use_of_its_table_and_nothing_that_pays_can_reach_
         "storage/tables/vehicles.py",
         "storage/vehicle_state.py",
         "storage/vehicle_state_redis.py",
-        "tasks/prefect_tasks.py",
+        "tasks/prefect_tasks/settling.py",
         "tasks/vehicle_state.py",
     }
 

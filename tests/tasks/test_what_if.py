@@ -162,8 +162,10 @@ def test_other_terms_find_what_only_they_need(scene: Scene, tmp_path: Path) -> N
 def test_a_method_computes_the_baselines_that_the_other_terms_need(scene: Scene) -> None:
     # given a further quarter of an hour at 7.2 kW, and an event over it that is created afterwards
     scene.event(end=START + HOUR / 2)
+    scene.approve(2)
     scene.deliver(discharge(scene, EVEN, n, 1) for n in range(120, 180))
     scene.event("late", START + HOUR / 2, START + HOUR, created_at=now())
+    scene.approve(1, "late")
     # when the power of the half hour before counts as the baseline
     found = asked(
         scene,

@@ -1,0 +1,1 @@
+"""Tests of what banks say and are told."""

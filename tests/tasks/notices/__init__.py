@@ -1,0 +1,1 @@
+"""Notices: where they may go, and how they get there."""

@@ -1,0 +1,1 @@
+"""Tests of statements, disputes and files of payouts."""
