@@ -1,6 +1,7 @@
 """The process that is fuzzed: `python -m tests.fuzz.target DECODER FOLDER... -option=value...`.
 
-The options are libFuzzer's. Memory is watched here too: libFuzzer's limit would notice a slow leak late.
+The options are libFuzzer's. Memory is limited and watched here: libFuzzer's limit would notice a slow leak
+late, and counts the peak of the process that started this one (getrusage(2), ru_maxrss survives execve).
 """
 
 import resource
@@ -16,6 +17,7 @@ with atheris.instrument_imports(include=["settlement.packets", "settlement.decim
 WARM_RUNS: Final = 2_000
 """Until then caches fill and modules are imported."""
 
+MEMORY_MAX_BYTES: Final = 1024 * 1024 * 1024
 GROWTH_MAX_BYTES: Final = 64 * 1024 * 1024
 _PAGE: Final = resource.getpagesize()
 
@@ -47,6 +49,7 @@ class Watched:
 
 def main() -> None:
     """Fuzz until libFuzzer's options end it."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
     atheris.Setup([sys.argv[0], *sys.argv[2:]], Watched(sys.argv[1]))
     atheris.Fuzz()
 

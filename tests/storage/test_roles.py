@@ -64,7 +64,12 @@ INSERTS = {
     Role.POSTER: {"receipt", "partner_lane"} | PAYOUT_FILES,
     Role.REGISTRY: KEYS,
     Role.GUARD: THROTTLING,
-    Role.OPERATOR: {"partner_lane", "lane_change"} | LIMITS | RECONCILING | NOTICES | HOLDING | {"receipt"},
+    Role.OPERATOR: {"partner_lane", "lane_change"}
+    | LIMITS
+    | RECONCILING
+    | NOTICES
+    | HOLDING
+    | {"receipt"},
     Role.READ: set(),
 }
 SELECTS = {

@@ -27,9 +27,7 @@ def hour(number: int) -> Period:
     return Period(START + number * HOUR, START + (number + 1) * HOUR)
 
 
-def complete(
-    dsn: str, period: Period, at: datetime, *, found: int | None = None
-) -> QualitySummary:
+def complete(dsn: str, period: Period, at: datetime, *, found: int | None = None) -> QualitySummary:
     """A gate that costs no library: critical where readings are missing; stored as the real one's is.
 
     ``found`` is what it finds; not given: as many readings as there are.

@@ -177,6 +177,7 @@ def test_the_state_is_the_only_use_of_its_table_and_nothing_that_pays_can_reach_
     assert readers <= {
         "api.app",
         "api.vehicles",
+        "cli.doctor",
         "cli.main",
         "cli.quarantine",
         "cli.true_up",
