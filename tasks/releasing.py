@@ -70,10 +70,10 @@ def told(release: Release) -> str:
     >>> at = datetime(2026, 7, 1, 18, tzinfo=UTC)
     >>> told(
     ...     Release(
-    ...         Period(at, at.replace(hour=19)), 1, "run", None, "Ada", "one charger's rubbish", at
+    ...         Period(at, at.replace(hour=19)), 1, "run", None, "Ada", "rubbish of one charger", at
     ...     )
     ... )
-    'released by Ada at 2026-07-01T18:00:00Z: one charger's rubbish'
+    'released by Ada at 2026-07-01T18:00:00Z: rubbish of one charger'
     """
     return f"released by {release.by} at {release.released_at:%Y-%m-%dT%H:%M:%SZ}: {release.why}"
 

@@ -60,6 +60,9 @@ def test_a_login_that_is_wrong_and_a_server_that_is_away_are_told_without_the_lo
 
 
 def test_deployments_are_listed_with_their_schedules(deployed):
+    # given that none is paused
+    run(SCHEDULES, "resume", "--all")
+
     shown = {one["name"]: one for one in said(SCHEDULES, "list")["deployments"]}
 
     assert set(deployed.names) <= set(shown)

@@ -27,6 +27,8 @@ def test_there_is_a_wrapper_for_every_step():
         "judge packets",
         "choose period",
         "check quality",
+        "hear releases",
+        "try held periods",
         "settle period",
         "publish totals",
         "run the calendar",
