@@ -178,7 +178,7 @@ def test_the_state_is_the_only_use_of_its_table_and_nothing_that_pays_can_reach_
         "api.app",
         "api.vehicles",
         "cli.doctor",
-        "cli.main",
+        "cli.settle",
         "cli.quarantine",
         "cli.true_up",
         "cli.vehicles",
